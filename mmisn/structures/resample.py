@@ -1,0 +1,54 @@
+"""Cut the pixels of a chip: crop first, resample after, so that a chip at factor 4 never needs the 4x image."""
+
+import cv2
+import numpy as np
+
+from .chip import Chip
+
+INTERPOLATIONS = dict(
+    nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC, area=cv2.INTER_AREA
+)
+
+
+def crop_resample(image: np.ndarray, chip: Chip, interpolation: str = 'bilinear') -> np.ndarray:
+    """Cut ``chip`` from an image.
+
+    Args:
+        image: (H, W) or (H, W, C) array, the original image.
+        chip: Lies inside the image.
+        interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``area``.
+
+    Returns:
+        (h, w) or (h, w, C) contiguous array of the chip's size and the image's dtype.
+
+    Raises:
+        ValueError: If the chip reaches beyond the image.
+    """
+    x1, y1, x2, y2 = chip.xyxy
+    if x1 < 0 or y1 < 0 or x2 > image.shape[1] or y2 > image.shape[0]:
+        raise ValueError(f'chip {chip.xyxy} reaches beyond the image of {image.shape[1]}x{image.shape[0]} px')
+    view = image[y1:y2, x1:x2]
+    if chip.size_wh != chip.wh:
+        view = cv2.resize(np.ascontiguousarray(view), chip.size_wh, interpolation=INTERPOLATIONS[interpolation])
+        view = view.reshape(view.shape[:2] + image.shape[2:])  # cv2 drops a channel axis of length 1
+    if chip.flip:
+        view = view[:, ::-1]
+    return np.ascontiguousarray(view)
+
+
+def masks_to_view(masks: np.ndarray, chip: Chip) -> np.ndarray:
+    """Cut (N, H, W) bitmap masks of the original image: (N, h, w), nearest pixel."""
+    if len(masks) == 0:
+        return np.zeros((0, chip.size_wh[1], chip.size_wh[0]), masks.dtype)
+    return np.stack([crop_resample(m.astype(np.uint8), chip, 'nearest') for m in masks]).astype(masks.dtype)
+
+
+def masks_to_image(masks: np.ndarray, chip: Chip, image_wh: tuple[int, int]) -> np.ndarray:
+    """Paste (N, h, w) bitmap masks of a view into the original image: (N, H, W), zero outside the chip."""
+    x1, y1, x2, y2 = chip.xyxy
+    pasted = np.zeros((len(masks), image_wh[1], image_wh[0]), masks.dtype)
+    for canvas, mask in zip(pasted, masks):
+        mask = mask[:, ::-1] if chip.flip else mask
+        resized = cv2.resize(np.ascontiguousarray(mask.astype(np.uint8)), chip.wh, interpolation=cv2.INTER_NEAREST)
+        canvas[y1:y2, x1:x2] = resized
+    return pasted
