@@ -1,0 +1,5 @@
+from .scale_range_mixin import ScaleRangeFilterMixin
+from .scale_range_retina_head import ScaleRangeRetinaHead
+from .scale_range_rpn_head import ScaleRangeRPNHead
+
+__all__ = ['ScaleRangeFilterMixin', 'ScaleRangeRPNHead', 'ScaleRangeRetinaHead']

@@ -1,0 +1,3 @@
+from .two_width_bbox_head import TwoWidthBBoxHead
+
+__all__ = ['TwoWidthBBoxHead']

@@ -1,0 +1,3 @@
+from .scale_range_assigner import ScaleRangeAssigner
+
+__all__ = ['ScaleRangeAssigner']
