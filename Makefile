@@ -1,0 +1,36 @@
+# `make demo` and `make test` do all the set-up that they need.
+VENV ?= .venv
+# Runs inside the environment see its commands first: mim calls `python`.
+RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
+
+.PHONY: demo test env lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    make scenes, train and test ISN beside a single-scale baseline on the CPU, draw pictures'
+	@echo 'make test    lint, format check and tests'
+	@echo 'make env     only the environment in $(VENV)'
+	@echo 'make format  format the code'
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt tools/make_env.sh setup.cfg pyproject.toml
+	@VENV="$(VENV)" bash tools/make_env.sh
+	@touch $@
+
+demo: env
+	@$(RUN) python tools/demo.py $(DEMO_OPTIONS)
+
+test: env lint
+	@$(RUN) python -m pytest $(TEST_OPTIONS)
+
+lint: env
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+format: env
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+clean:
+	rm -rf $(VENV) work_dirs/demo

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Build the virtual environment that `make demo` and `make test` run in. Run it through `make env`.
+#
+# mmcv ships no ready-made wheel for this torch, so its ops are compiled here once (5 to 10 minutes on 2 cores). The wheel
+# is kept in the user's cache under a key that names torch, Python and the machine, because compiled ops only load with
+# the torch that they were built against.
+set -euo pipefail
+
+python=${PYTHON:-python3.11}
+venv=${VENV:-.venv}
+# Pinned: the newest torch that mmcv 2.1.0 was seen to compile against and run with. Any other spec works where mmcv does.
+torch=${TORCH:-torch==2.13.0}
+mmcv=2.1.0
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mmisn/wheels
+
+command -v "$python" >/dev/null || {
+    echo "make env: '$python' was not found. Install Python 3.11, or name another one: make env PYTHON=python3.12" >&2
+    exit 1
+}
+command -v c++ >/dev/null || {
+    echo "make env: no C++ compiler was found, which building mmcv's ops needs. Debian/Ubuntu: apt-get install g++" >&2
+    exit 1
+}
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+py=$venv/bin/python
+pip() { "$py" -m pip --disable-pip-version-check -q "$@"; }
+
+echo "== torch"
+pip install --upgrade pip
+# mmcv's setup.py and mim import pkg_resources: setuptools 80.9 warns at each import of it, 81 no longer ships it.
+pip install 'setuptools>=77.0.3,<80.9' wheel ninja numpy "$torch"
+
+key=$("$py" - <<PY
+import platform, sys, torch
+print(f'mmcv{"$mmcv"}-torch{torch.__version__}-cp{sys.version_info[0]}{sys.version_info[1]}-{platform.machine()}')
+PY
+)
+if ! ls "$cache/$key"/mmcv-*.whl >/dev/null 2>&1; then
+    echo "== mmcv $mmcv: compiling its ops against this torch (once; 5 to 10 minutes on 2 cores)"
+    mkdir -p "$cache"
+    partial=$(mktemp -d "$cache/.partial-XXXXXX")
+    trap 'rm -rf "$partial"' EXIT
+    MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)} \
+        "$py" -m pip --disable-pip-version-check -q wheel --no-deps --no-build-isolation --no-cache-dir \
+        -w "$partial" "mmcv==$mmcv"
+    # Renamed when whole: an interrupted build leaves no wheel that a later run would trust.
+    rm -rf "${cache:?}/$key"
+    mv "$partial" "$cache/$key"
+fi
+echo "== mmcv $mmcv: $cache/$key"
+pip install "$cache/$key"/mmcv-*.whl
+# The same version built against another torch may be installed already; pip would call that satisfied.
+if [ "$(cat "$venv/.mmcv-key" 2>/dev/null)" != "$key" ]; then
+    pip install --force-reinstall --no-deps "$cache/$key"/mmcv-*.whl
+    echo "$key" >"$venv/.mmcv-key"
+fi
+
+echo "== mmdet, mim, mmisn"
+pip install -r requirements.txt
+pip install --no-deps openmim==0.3.9
+pip install --no-deps --no-build-isolation -e .
+
+"$py" - <<'PY'
+import torch, mmcv, mmdet, mmengine, mmisn
+from mmcv.ops import nms
+kept = nms(torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8]]), torch.tensor([.9, .8]), 0.5)[1].tolist()
+assert kept == [0], kept
+print(f'== ready: torch {torch.__version__}, mmcv {mmcv.__version__} with ops, mmengine {mmengine.__version__}, '
+      f'mmdet {mmdet.__version__}, mmisn {mmisn.__version__}')
+PY
