@@ -6,11 +6,22 @@
 
 from importlib.util import find_spec
 
+from ._environment import check_environment
 from ._version import __version__  # noqa: F401
 
 if find_spec('mmdet') is not None:
-    from ._environment import check_environment
-
     check_environment()
 
+    from ._checkpoints import allow_mmengine_checkpoints
+    from ._distributed import allow_cpu_processes
+
+    allow_mmengine_checkpoints()
+    allow_cpu_processes()
+
     from . import chips, datasets, evaluation, models, visualization  # noqa: F401
+else:
+
+    def __getattr__(name: str):
+        if name in ('chips', 'datasets', 'evaluation', 'models', 'visualization'):
+            check_environment()
+        raise AttributeError(f'module mmisn has no attribute {name!r}')

@@ -30,8 +30,8 @@ def check_environment(installed: dict[str, str | None] | None = None) -> None:
         installed: Version of each package, ``None`` for a missing one; read from the environment by default.
 
     Raises:
-        ImportError: If a package is missing or its version is out of the supported interval, or ``mmcv-lite`` (which has
-            no ops) is installed in place of mmcv.
+        ImportError: If a package is missing or its version is out of the supported interval, or ``mmcv-lite`` (which
+            has no ops) is installed in place of mmcv.
     """
     if installed is None:
         installed = {name: _installed_version(name) for name in (*SUPPORTED, 'mmcv-lite')}

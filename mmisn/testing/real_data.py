@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def real_data_root() -> Path | None:
-    """Folder with ``coco_mini``, ``mnist`` and ``weights``: ``$MMISN_DATA``, else ``../shared/data`` beside the checkout.
+    """Folder with ``coco_mini`` and ``weights``: ``$MMISN_DATA``, else ``../shared/data`` beside the checkout.
 
     Returns:
         The folder, or ``None`` where there is none; tests on real data then skip.

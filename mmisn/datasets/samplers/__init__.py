@@ -1,0 +1,3 @@
+from .chip_sampler import ChipBatchSampler, ChipSampler
+
+__all__ = ['ChipBatchSampler', 'ChipSampler']

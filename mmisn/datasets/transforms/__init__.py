@@ -1,0 +1,4 @@
+from .chips import CropChip, FilterByScale, GenerateChips
+from .formatting import PackInstanceInputs
+
+__all__ = ['CropChip', 'FilterByScale', 'GenerateChips', 'PackInstanceInputs']

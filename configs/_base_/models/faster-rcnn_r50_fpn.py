@@ -1,0 +1,11 @@
+# Section 4.1: soft-NMS after the box head, for the baselines as for ISN; low scores are kept for it to work on.
+_base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
+
+model = dict(
+    test_cfg=dict(
+        rcnn=dict(
+            score_thr=0.001,
+            nms=dict(_delete_=True, type='soft_nms', method='gaussian', sigma=0.5, min_score=0.001),
+        )
+    )
+)

@@ -1,0 +1,7 @@
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+# Registers everything of mmisn; it stands in this file alone, because no two bases may share a key.
+custom_imports = dict(imports=['mmisn'], allow_failed_imports=False)
+
+# A fixed seed: chips, flips and augmentations follow from it, so that a resumed training sees what it would have seen.
+randomness = dict(seed=0)

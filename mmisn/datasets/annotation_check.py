@@ -1,0 +1,129 @@
+"""What a COCO-format annotation file holds that training will not see, and what is plainly wrong with it.
+
+``CocoDataset`` passes over annotations in silence; a user should know how many, and why.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdet.registry import DATASETS
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class AnnotationReport:
+    """What an annotation file holds.
+
+    Attributes:
+        num_images: Images in the file.
+        left_out: For each reason the number of annotations that ``CocoDataset`` passes over.
+    """
+
+    num_images: int
+    left_out: dict[str, int]
+
+
+def check_annotations(ann_file: str | Path, classes: Sequence[str] | None = None) -> AnnotationReport:
+    """Count what ``CocoDataset`` leaves out of an annotation file.
+
+    Args:
+        ann_file: COCO-format json.
+        classes: Class names of the dataset's metainfo; by default those of the file.
+
+    Raises:
+        ValueError: If the file is not COCO json, has no annotations, a box holds NaN or infinity or is no box, an
+            annotation names an unknown image, or no class name matches.
+    """
+    coco = _read(ann_file)
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(coco.get(key), list):
+            raise ValueError(f'{ann_file} is no COCO annotation file: it has no list "{key}"')
+    if not coco['annotations']:
+        raise ValueError(f'{ann_file} has no annotations: there is nothing to train on')
+    names = {c['id']: c['name'] for c in coco['categories']}
+    classes = list(names.values()) if classes is None else classes
+    if not set(names.values()) & set(classes):
+        raise ValueError(
+            f'{ann_file} has the categories {sorted(names.values())}, the dataset the classes {list(classes)}: '
+            'none is the same. Give the dataset metainfo=dict(classes=...) with the names of the file'
+        )
+    sizes = {i['id']: (i['width'], i['height']) for i in coco['images']}
+    reasons = (_reason_to_skip(a, sizes, names, classes, ann_file) for a in coco['annotations'])
+    return AnnotationReport(len(sizes), dict(Counter(r for r in reasons if r is not None)))
+
+
+def _read(ann_file: str | Path) -> dict:
+    try:
+        with open(ann_file) as file:
+            coco = json.load(file)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{ann_file} is no valid json: {error}') from error
+    if not isinstance(coco, dict):
+        raise ValueError(f'{ann_file} is no COCO annotation file: its top level is a {type(coco).__name__}')
+    return coco
+
+
+def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str], ann_file: str | Path) -> str | None:
+    where = f'{ann_file}: annotation {ann.get("id")}'
+    box = ann.get('bbox')
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f'{where} has the box {box}; a COCO box is [x, y, width, height]')
+    if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in box):
+        raise ValueError(f'{where} has the box {box}; its four numbers must be finite')
+    if ann['image_id'] not in sizes:
+        raise ValueError(f'{where} belongs to image {ann["image_id"]}, which is not in the file')
+    if names.get(ann['category_id']) not in classes:
+        return 'of a category that is not among the classes'
+    if ann.get('ignore'):
+        return 'marked "ignore"'
+    x, y, w, h = box
+    if w < 1 or h < 1:
+        return 'a box with a side below 1 px'
+    if 'area' not in ann:
+        raise ValueError(f'{where} has no "area"; CocoDataset needs one (the mask area, or width * height)')
+    if not ann['area'] > 0:
+        return 'an area that is not positive'
+    width, height = sizes[ann['image_id']]
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        return 'a box that lies off the image'
+    return None
+
+
+# Last bytes of a whole file.
+_END_MARKS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
+
+
+def check_image_file(path: str | Path, width: int, height: int) -> str | None:
+    """Look at an image file without decoding it.
+
+    OpenCV fills the missing part of a truncated JPEG with grey and says nothing, so the end mark is looked for here.
+
+    Returns:
+        What is wrong with the file, or ``None``.
+    """
+    try:
+        with Image.open(path) as image:
+            size, kind = image.size, image.format
+    except FileNotFoundError:
+        return 'is missing'
+    except OSError as error:
+        return f'cannot be read: {error}'
+    if size != (width, height):
+        return f'is {size[0]}x{size[1]} px, but its annotation says {width}x{height}'
+    if kind in _END_MARKS:
+        with open(path, 'rb') as file:
+            file.seek(0, 2)
+            # Cameras pad files with zeros or notes of their own after the end mark.
+            file.seek(max(0, file.tell() - 4096))
+            if _END_MARKS[kind] not in file.read():
+                return 'is truncated'
+    return None
+
+
+def is_coco_dataset(dataset) -> bool:
+    """Whether a built dataset reads COCO json, so that ``check_annotations`` applies."""
+    return isinstance(dataset, DATASETS.get('CocoDataset'))
