@@ -1,12 +1,14 @@
-from .chip import Chip
-from .resample import crop_resample, masks_to_image, masks_to_view
+from .chip import Chip, clip_boxes
+from .resample import INTERPOLATIONS, crop_resample, masks_to_image, masks_to_view
 from .scale_range import ScaleRange, scale_gaps, scales_of_boxes
 from .view_filter import ViewFilter
 
 __all__ = [
+    'INTERPOLATIONS',
     'Chip',
     'ScaleRange',
     'ViewFilter',
+    'clip_boxes',
     'crop_resample',
     'masks_to_image',
     'masks_to_view',

@@ -18,7 +18,14 @@ def _like(values: Sequence[float], reference):
     if isinstance(reference, np.ndarray):
         dtype = reference.dtype if np.issubdtype(reference.dtype, np.floating) else np.float64
         return np.asarray(values, dtype=dtype)
-    return reference.new_tensor(values)
+    return _floating(reference).new_tensor(values)
+
+
+def _floating(values):
+    """``values``, as floating point numbers where they are integers; factors and halves of pixels are fractions."""
+    if isinstance(values, np.ndarray):
+        return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float64)
+    return values if values.is_floating_point() else values.float()
 
 
 def _copy(points):
@@ -177,7 +184,7 @@ class Chip:
         return self._map_keypoints(keypoints, self.points_to_image, flip_indices)
 
     def _map_keypoints(self, keypoints, mapping, flip_indices):
-        mapped = _copy(keypoints)
+        mapped = _copy(_floating(keypoints))
         mapped[..., :2] = mapping(keypoints[..., :2])
         if not self.flip:
             return mapped
@@ -209,3 +216,11 @@ class Chip:
             & (boxes_xyxy[..., 1] < y2)
             & (boxes_xyxy[..., 3] > y1)
         )
+
+
+def clip_boxes(boxes_xyxy, image_wh: tuple[int, int]):
+    """Clip (N, 4) boxes to a picture of ``image_wh``; a box outside it collapses onto the border."""
+    width, height = image_wh
+    if isinstance(boxes_xyxy, np.ndarray):
+        return np.clip(boxes_xyxy, 0, _like((width, height, width, height), boxes_xyxy))
+    return boxes_xyxy.clamp(min=0).minimum(_like((width, height, width, height), boxes_xyxy))

@@ -1,0 +1,165 @@
+"""Testing chips: the whole image at fixed levels (ISN section 3.3.1), in tiles where a level is too large."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.registry import TASK_UTILS
+
+from mmisn.structures import Chip
+
+from .levels import Level, build_levels, check_image_wh, is_whole, level_size
+
+
+def pyramid_views(
+    image_wh: tuple[int, int],
+    levels: Sequence[Level],
+    flips: Sequence[bool] = (False,),
+    max_pixels: int | None = None,
+    overlap: int | None = None,
+) -> list[Chip]:
+    """The views of a multi-scale test.
+
+    Args:
+        image_wh: Width and height of the image.
+        levels: Factors or sizes.
+        flips: For each level, one view per entry.
+        max_pixels: A level with more view pixels is cut into tiles of at most that many; ``None`` for never.
+        overlap: View pixels that neighbouring tiles share, at least; an object up to that long lies whole in some tile.
+            ``None`` for a quarter of the tile's side.
+
+    Returns:
+        Chips; levels in the order given, then tiles row by row, then flips.
+
+    Raises:
+        ValueError: If tiles of ``max_pixels`` cannot overlap by ``overlap``.
+    """
+    image_wh = check_image_wh(image_wh)
+    views = []
+    for level in levels:
+        whole = Chip.full(image_wh, level_size(image_wh, level))
+        too_large = max_pixels is not None and whole.num_pixels > max_pixels
+        tiles = tile_chip(whole, max_pixels, overlap) if too_large else [whole]
+        views.extend(tile.flipped(flip) for tile in tiles for flip in flips)
+    return views
+
+
+def tile_chip(whole: Chip, max_pixels: int, overlap: int | None = None) -> list[Chip]:
+    """Cut a view of the whole image into overlapping tiles of equal size.
+
+    Tiles are as near to a square as the image allows; among those that need the same number of tiles, the smallest.
+
+    Args:
+        whole: Starts at the image's top left corner; not flipped.
+        max_pixels: Largest number of view pixels of a tile.
+        overlap: See ``pyramid_views``.
+
+    Returns:
+        Chips row by row.
+
+    Raises:
+        ValueError: If tiles of ``max_pixels`` cannot overlap by ``overlap``.
+    """
+    axes = []
+    for side, size, longest in zip(whole.wh, whole.size_wh, _longest_sides(whole.size_wh, max_pixels)):
+        axis = _tile_axis(side, size, longest, overlap)
+        if axis is None:
+            raise ValueError(
+                f'tiles of at most max_pixels = {max_pixels} view px cannot overlap by '
+                f'{"a quarter" if overlap is None else overlap} px in a view of {whole.size_wh[0]}x{whole.size_wh[1]} '
+                f'px of an image of {whole.wh[0]}x{whole.wh[1]} px; raise max_pixels or lower overlap'
+            )
+        axes.append(axis)
+    (lefts, width, view_width), (tops, height, view_height) = axes
+    size_wh = (view_width, view_height)
+    return [Chip((x, y, x + width, y + height), size_wh) for y in tops for x in lefts]
+
+
+def _longest_sides(size_wh: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    """Sides of the largest nearly square tile of a view."""
+    width, height = size_wh
+    square = math.isqrt(max_pixels)
+    if height <= square:
+        return min(width, max_pixels // height), height
+    if width <= square:
+        return width, min(height, max_pixels // width)
+    return square, square
+
+
+def _tile_axis(side: int, size: int, longest: int, overlap: int | None) -> tuple[list[int], int, int] | None:
+    """Cut one axis.
+
+    Args:
+        side: Of the image, in original pixels.
+        size: Of the whole view, in view pixels.
+        longest: Side of a tile in view pixels, at most.
+        overlap: In view pixels.
+
+    Returns:
+        Starts and length of the tiles in original pixels, and their length in view pixels; ``None`` if it cannot be.
+    """
+    if longest >= size:
+        return [0], side, size
+    length = longest * side // size
+    if length < 1:
+        return None
+    # Rounding changes a tile's size by up to half a view pixel, and with it its factor: hence one pixel more.
+    shared = math.ceil(length / 4) if overlap is None else math.ceil((overlap + 1) * side / size)
+    if shared >= length:
+        return None
+    num_tiles = 1 + math.ceil((side - length) / (length - shared))
+    # The same number of tiles reaches from end to end with a shorter tile, too.
+    length = math.ceil((side + (num_tiles - 1) * shared) / num_tiles)
+    starts = [i * (side - length) // (num_tiles - 1) for i in range(num_tiles)]
+    return starts, length, max(1, int(length * size / side + 0.5))
+
+
+@TASK_UTILS.register_module()
+class PyramidChips:
+    """Testing chips: the whole image at fixed levels, each with the given flips.
+
+    Args:
+        factors: Levels: factors, or sizes ``(long, short)`` with the aspect ratio kept.
+        flips: For each level, one view per entry: ``(False,)``, or ``(False, True)`` for flip testing.
+        max_pixels: A level with more view pixels is cut into overlapping tiles of at most that many, which bounds
+            memory. A tile's edge that is no image edge cuts objects: filter with an edge margin.
+        overlap: View pixels that neighbouring tiles share, at least; ``None`` for a quarter of the tile's side.
+
+    Raises:
+        ValueError: If an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        factors: Sequence[Level],
+        flips: Sequence[bool] = (False,),
+        max_pixels: int | None = None,
+        overlap: int | None = None,
+    ) -> None:
+        self.levels = build_levels(factors)
+        if not isinstance(flips, (list, tuple)) or not flips or any(not isinstance(flip, bool) for flip in flips):
+            raise ValueError(f'PyramidChips.flips must be a non-empty list of booleans, got {flips!r}')
+        self.flips = tuple(flips)
+        if max_pixels is not None and not (is_whole(max_pixels) and max_pixels >= 1):
+            raise ValueError(f'PyramidChips.max_pixels must be a positive integer or None, got {max_pixels!r}')
+        if overlap is not None and not (is_whole(overlap) and overlap >= 0):
+            raise ValueError(f'PyramidChips.overlap must be an integer >= 0 or None, got {overlap!r}')
+        if overlap is not None and max_pixels is None:
+            raise ValueError(f'PyramidChips.overlap = {overlap} has no effect without max_pixels; set both or neither')
+        self.max_pixels = None if max_pixels is None else int(max_pixels)
+        self.overlap = None if overlap is None else int(overlap)
+
+    def views(self, image_wh: tuple[int, int], predict: Any = None) -> list[Chip]:
+        """The views of an image; see ``pyramid_views``.
+
+        Args:
+            image_wh: Width and height of the image.
+            predict: Not used; what a generator that looks before it cuts would call.
+        """
+        return pyramid_views(image_wh, self.levels, self.flips, self.max_pixels, self.overlap)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(factors={self.levels}, flips={self.flips}, max_pixels={self.max_pixels}, '
+            f'overlap={self.overlap})'
+        )
