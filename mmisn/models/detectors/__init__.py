@@ -1,0 +1,3 @@
+from .chip_detector import ChipDetector, RawImagePreprocessor
+
+__all__ = ['ChipDetector', 'RawImagePreprocessor']

@@ -1,0 +1,170 @@
+"""Put any detector's config into a ``ChipDetector``, with the views of the config's own test-time augmentation."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from mmisn.chips.levels import Level, build_levels
+
+DEFAULT_LEVELS = (1.0, 2.0)
+# What cuts a box at a tile's edge reaches up to the edge, give or take the regression's error.
+TILE_EDGE_MARGIN = 2.0
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How an image is looked at and what the views may report.
+
+    Attributes:
+        levels: Factors or sizes ``(long, short)``.
+        flips: For each level, one view per entry.
+        scale_range: Anything that ``ChipDetector`` takes.
+        source: Where the settings come from, in words.
+    """
+
+    levels: tuple[Level, ...] = DEFAULT_LEVELS
+    flips: tuple[bool, ...] = (False,)
+    scale_range: Any = None
+    source: str = 'the default'
+
+
+def tta_view_settings(cfg: Config | ConfigDict) -> ViewSettings | None:
+    """Read the views of a config's ``ScaleRangeTTAModel`` and ``TestTimeAug`` pipeline.
+
+    Args:
+        cfg: A whole config.
+
+    Returns:
+        The settings, or ``None`` if the config has no such model, or a pipeline of other views than whole images at
+        fixed levels, with or without flips.
+    """
+    if cfg.get('tta_model', {}).get('type') != 'ScaleRangeTTAModel':
+        return None
+    groups = [t['transforms'] for t in cfg.get('tta_pipeline', []) if t['type'] == 'TestTimeAug']
+    if len(groups) != 1:
+        return None
+    levels, flips = [], (False,)
+    for transform in (t for group in groups[0] for t in group):
+        kind = transform['type']
+        if kind == 'GenerateChips' and transform['generator']['type'] == 'PyramidChips':
+            levels.extend(transform['generator']['factors'])
+            flips = tuple(transform['generator'].get('flips', flips))
+        elif kind == 'Resize' and transform.get('keep_ratio') and 'scale' in transform:
+            levels.append(transform['scale'])
+        elif kind == 'RandomFlip':
+            flips = tuple(dict.fromkeys((*flips, transform.get('prob', 0) == 1)))
+        elif kind in ('GenerateChips', 'Resize'):
+            return None
+    if not levels:
+        return None
+    return ViewSettings(
+        build_levels(levels), flips, cfg.tta_model.get('scale_range'), "the config's tta_model and tta_pipeline"
+    )
+
+
+def wrap_in_chip_detector(
+    cfg: Config | ConfigDict,
+    levels: Sequence[Level] | None = None,
+    scale_range: Any = 'config',
+    flip: bool | None = None,
+    max_pixels: int | None = None,
+    edge_margin: float | None = None,
+    **kwargs,
+) -> tuple[ConfigDict, list[str]]:
+    """Config of a ``ChipDetector`` around the detector of a config.
+
+    The detector's ``data_preprocessor`` is kept; test pipelines and test-time augmentation are not run. What is not
+    given comes from the config's ``ScaleRangeTTAModel``, if it has one. A config whose model is a ``ChipDetector`` is
+    taken as it is.
+
+    Args:
+        cfg: A whole config; it is not changed.
+        levels: Factors or sizes ``(long, short)``; by default the config's, else 1 and 2.
+        scale_range: Range of what a view may report, as ``ChipDetector`` takes it; ``None`` for everything. By default
+            the config's, else everything.
+        flip: Whether each view is shown flipped as well; by default as the config says, else not.
+        max_pixels: Views with more pixels are cut into tiles, see ``PyramidChips``.
+        edge_margin: See ``ViewFilter``; by default 2 view pixels with ``max_pixels``, which makes partial objects, and
+            none without.
+        **kwargs: Further arguments of ``ChipDetector``.
+
+    Returns:
+        The model's config, and sentences that say what was chosen and what was changed.
+
+    Raises:
+        ValueError: If the config has no model, or settings are given for a config that is a ``ChipDetector`` already.
+    """
+    if 'model' not in cfg:
+        raise ValueError(f'the config has no "model", only {sorted(cfg)}')
+    given = dict(levels=levels, flip=flip, max_pixels=max_pixels, edge_margin=edge_margin, **kwargs)
+    if scale_range != 'config':
+        given['scale_range'] = scale_range
+    if cfg.model.get('type') == 'ChipDetector':
+        _refuse(given)
+        return ConfigDict(copy.deepcopy(cfg.model)), ['the config is a ChipDetector already; its own settings hold']
+    settings = _settings(cfg, levels, scale_range, flip)
+    detector, notes = _detector_of(cfg)
+    if max_pixels is not None and edge_margin is None:
+        edge_margin = TILE_EDGE_MARGIN
+    wrapped = dict(
+        type='ChipDetector',
+        detector=detector,
+        generator=dict(type='PyramidChips', factors=settings.levels, flips=settings.flips, max_pixels=max_pixels),
+        **_filter_of(settings.scale_range, edge_margin),
+        **kwargs,
+    )
+    return ConfigDict(wrapped), [_spell(settings, edge_margin), *notes]
+
+
+def _refuse(given: dict) -> None:
+    useless = {k: v for k, v in given.items() if v is not None}
+    if useless:
+        raise ValueError(
+            f"the config's model is a ChipDetector already, {useless} has no effect on it; change the config "
+            '(--cfg-options model.generator.factors=...)'
+        )
+
+
+def _settings(cfg: Config | ConfigDict, levels, scale_range, flip) -> ViewSettings:
+    settings = tta_view_settings(cfg) or ViewSettings()
+    if levels is not None:
+        settings = replace(settings, levels=build_levels(list(levels)), source='as given')
+    if scale_range != 'config':
+        settings = replace(settings, scale_range=scale_range)
+    if flip is not None:
+        settings = replace(settings, flips=(False, True) if flip else (False,))
+    return settings
+
+
+def _detector_of(cfg: Config | ConfigDict) -> tuple[dict, list[str]]:
+    detector = copy.deepcopy(cfg.model)
+    notes = []
+    if cfg.get('data_preprocessor') is not None:
+        detector.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    roi_head = detector.get('roi_head')
+    if isinstance(roi_head, dict) and roi_head.get('mask_head') is not None:
+        # Without the head the detector is the same in boxes, and saves its time.
+        roi_head['mask_head'] = roi_head['mask_roi_extractor'] = None
+        notes.append('masks of several views are not merged: the mask head is left out, boxes alone are detected')
+    return detector, notes
+
+
+def _filter_of(scale_range: Any, edge_margin: float | None) -> dict:
+    if edge_margin is None:
+        return dict(scale_range=scale_range)
+    # A list holds one range per view, unless it is one pair of numbers.
+    several = isinstance(scale_range, (list, tuple)) and not any(isinstance(v, (int, float)) for v in scale_range)
+    if several:
+        return dict(view_filter=[dict(scale_range=r, edge_margin=edge_margin) for r in scale_range])
+    return dict(view_filter=dict(scale_range=scale_range, edge_margin=edge_margin))
+
+
+def _spell(settings: ViewSettings, edge_margin: float | None) -> str:
+    levels = ', '.join(f'x{v:g}' if isinstance(v, float) else f'{v[0]}x{v[1]}' for v in settings.levels)
+    scales = 'all scales' if settings.scale_range is None else f'scales in {settings.scale_range} view px'
+    flipped = ', each flipped too' if True in settings.flips else ''
+    edge = '' if edge_margin is None else f', nothing within {edge_margin:g} px of a tile edge'
+    return f'views: {levels} ({settings.source}){flipped}; each reports {scales}{edge}'

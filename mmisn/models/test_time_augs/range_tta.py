@@ -1,0 +1,85 @@
+"""Multi-scale testing in which each view reports only the objects whose scale it can handle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.model import BaseTTAModel
+from torch import nn
+
+from .merge import DEFAULT_NMS, check_merge_options, merge_views
+from .view_test_cfg import OPEN_TEST_CFG, open_test_cfg
+from .views import build_view_filters, chip_of_view, metainfo_of_image
+
+
+@MODELS.register_module()
+class ScaleRangeTTAModel(BaseTTAModel):
+    """Test-time augmentation with a scale range (ISN section 3.3.1; SNIP and SNIPER with a range per view).
+
+    With an infinite range, ``nms=dict(type='nms', ...)`` and ``view_test_cfg=None`` it computes what mmdet's
+    ``DetTTAModel`` does. Views are those of mmdet's TTA pipelines (``Resize``, ``RandomFlip``), or chips, which have
+    ``chip`` among their meta keys (``PackInstanceInputs``)::
+
+        tta_model = dict(type='ScaleRangeTTAModel', scale_range=(16, 560))
+
+    Views go through the detector one after the other, so memory holds the features of one view at a time.
+
+    Args:
+        module: The detector, or its config.
+        scale_range: Range of the detections that a view may report. Anything that ``ScaleRange.build`` takes; a list of
+            these gives one per view, in the order of the views.
+        view_filter: In place of ``scale_range``, a ``ViewFilter`` (or its arguments), or a list with one per view.
+        nms: Suppression among the merged detections, see ``merge_views``.
+        max_per_img: Detections per image.
+        view_test_cfg: Settings of the detector's last stage in each view, see ``open_test_cfg``. By default they are
+            opened up, so that the filter sees a view's detections before NMS and top-k; ``None`` leaves them alone.
+        data_preprocessor: In place of the detector's.
+
+    Raises:
+        ValueError: If an option is invalid.
+    """
+
+    def __init__(
+        self,
+        module: dict | nn.Module,
+        scale_range: Any = None,
+        view_filter: Any = None,
+        nms: dict | None = DEFAULT_NMS,
+        max_per_img: int = 100,
+        view_test_cfg: dict | None = OPEN_TEST_CFG,
+        data_preprocessor: dict | nn.Module | None = None,
+    ) -> None:
+        check_merge_options(nms, max_per_img)
+        super().__init__(module, data_preprocessor)
+        self.view_filters = build_view_filters(scale_range, view_filter)
+        self.nms = nms if nms is None else dict(nms)
+        self.max_per_img = max_per_img
+        open_test_cfg(self.module, view_test_cfg)
+
+    def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
+        """Merge the views of each image.
+
+        Args:
+            data_samples_list: Per image the predicted data samples of its views; they are not changed.
+
+        Returns:
+            One data sample per image, with the meta information of the original image, ``num_views`` and
+            ``view_pixels``, the pixels that the detector has looked at (padding not counted).
+        """
+        return [self._merge_image(samples) for samples in data_samples_list]
+
+    def _merge_image(self, samples: Sequence[DetDataSample]) -> DetDataSample:
+        chips = [chip_of_view(s.metainfo) for s in samples]
+        first = samples[0]
+        height, width = first.ori_shape[:2]
+        views = [(chip, s.pred_instances) for chip, s in zip(chips, samples)]
+        merged = DetDataSample(metainfo=metainfo_of_image(first.metainfo))
+        merged.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips)))
+        if 'chip' not in first.metainfo:
+            # mmdet's test pipelines load annotations after resizing: they are in original pixels. A chip's are not.
+            for name in ('gt_instances', 'ignored_instances'):
+                if name in first:
+                    setattr(merged, name, getattr(first, name))
+        merged.pred_instances = merge_views(views, (width, height), self.view_filters, self.nms, self.max_per_img)
+        return merged

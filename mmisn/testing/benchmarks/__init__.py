@@ -1,0 +1,17 @@
+"""What ``tools/benchmark.py`` measures, one module per section of its table."""
+
+from .coco_like import CocoFolder, coco_like_objects, find_coco_folder, write_coco_like
+from .report import Row, Target, markdown_table, write_csv
+from .timing import interleaved
+
+__all__ = [
+    'CocoFolder',
+    'Row',
+    'Target',
+    'coco_like_objects',
+    'find_coco_folder',
+    'interleaved',
+    'markdown_table',
+    'write_coco_like',
+    'write_csv',
+]
