@@ -14,3 +14,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, begin=0, end=1, convert_to_iter_based=True),
     dict(type='MultiStepLR', begin=0, end=18, milestones=[14], gamma=0.1),
 ]
+auto_scale_lr = dict(base_batch_size=4)

@@ -7,3 +7,4 @@ _base_ = [
     '../_base_/runtime_scenes.py',
 ]
 model = _base_.networks['r18-fpn-small']
+auto_scale_lr = dict(base_batch_size=4)

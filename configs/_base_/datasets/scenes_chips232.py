@@ -3,6 +3,7 @@
 _base_ = './scenes_single-scale.py'
 
 scale_range = (6.4, 224)
+factors = (4.0, 2.0, 1.0, 0.5, 0.25)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -12,6 +13,8 @@ train_pipeline = [
     dict(type='PackInstanceInputs'),
 ]
 train_dataloader = dict(
+    # Chips have a third of a picture's pixels, so twice as many make a batch.
+    batch_size=8,
     # An epoch feeds the network as many pixels per image as the single-scale baseline: 427 x 320.
     sampler=dict(_delete_=True, type='ChipSampler', pixels_per_image=427 * 320),
     batch_sampler=dict(type='ChipBatchSampler'),
@@ -19,7 +22,11 @@ train_dataloader = dict(
         _delete_=True,
         type='ChipDataset',
         generator=dict(
-            type='CoverChips', factors=(4.0, 2.0, 1.0, 0.5, 0.25), scale_range=scale_range, chip_size=232, stride=(22, 24)
+            type='CoverChips',
+            factors=(4.0, 2.0, 1.0, 0.5, 0.25),
+            scale_range=scale_range,
+            chip_size=232,
+            stride=(22, 24),
         ),
         dataset=dict(
             type='CocoDataset',

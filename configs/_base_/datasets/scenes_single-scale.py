@@ -17,7 +17,7 @@ test_pipeline = [
     dict(type='PackInstanceInputs'),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

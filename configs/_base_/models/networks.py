@@ -69,10 +69,10 @@ _r18_small = dict(
         bbox_head=dict(type='TwoWidthBBoxHead', fc_out_channels=(128, 64), in_channels=48, num_classes=7),
     ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500, max_per_img=300),
-        rcnn=dict(sampler=dict(num=128)),
+        rpn_proposal=dict(nms_pre=300, max_per_img=200),
+        rcnn=dict(sampler=dict(num=64)),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=300)),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=300)),
 )
 
 networks = {
