@@ -3,9 +3,17 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import load_checkpoint
+from torch import nn
 
 from mmisn.chips.levels import Level, build_levels
 
@@ -168,3 +176,72 @@ def _spell(settings: ViewSettings, edge_margin: float | None) -> str:
     flipped = ', each flipped too' if True in settings.flips else ''
     edge = '' if edge_margin is None else f', nothing within {edge_margin:g} px of a tile edge'
     return f'views: {levels} ({settings.source}){flipped}; each reports {scales}{edge}'
+
+
+def build_chip_detector(model_cfg: dict, cfg: Config, checkpoint: str | Path, device: str) -> nn.Module:
+    """Build what ``wrap_in_chip_detector`` returned, load its weights and give it its ``dataset_meta``.
+
+    The class names come from the checkpoint, else from the config; the palette from the config, else the checkpoint.
+
+    Args:
+        model_cfg: Config of the ``ChipDetector``.
+        cfg: The whole config, for the meta information of its datasets.
+        checkpoint: Of the wrapped detector, or the ``ChipDetector``'s own.
+        device: Where the model is put.
+
+    Raises:
+        RuntimeError: If the checkpoint lacks weights.
+        ValueError: If neither has class names.
+    """
+    model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    meta = load_checkpoint(model, str(checkpoint), map_location='cpu', logger='silent').get('meta', {})
+    saved = {k.lower(): v for k, v in (meta.get('dataset_meta') or {}).items()}
+    if 'classes' not in saved and meta.get('CLASSES'):
+        saved['classes'] = meta['CLASSES']
+    from_config = _metainfo_of_config(cfg)
+    merged = {**from_config, **saved}
+    if not merged.get('classes'):
+        raise ValueError(
+            f'neither {checkpoint} nor the config has class names; give the config '
+            'test_dataloader.dataset.metainfo (--cfg-options)'
+        )
+    merged['palette'] = from_config.get('palette') or merged.get('palette') or 'random'
+    model.dataset_meta = merged
+    return model.to(device).eval()
+
+
+def _metainfo_of_config(cfg: Config) -> dict:
+    """Meta information of the dataset that the config tests on; no file is read."""
+    for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        dataset = (cfg.get(name) or {}).get('dataset')
+        while dataset is not None and 'dataset' in dataset:
+            dataset = dataset['dataset']
+        if dataset is not None and DATASETS.get(dataset.get('type')) is not None:
+            known = getattr(DATASETS.get(dataset['type']), 'METAINFO', {})
+            return {k.lower(): v for k, v in {**known, **(dataset.get('metainfo') or {})}.items()}
+    return {}
+
+
+def restrict_classes(model: nn.Module, names: Sequence[str]) -> None:
+    """Let the views of a ``ChipDetector`` report these classes only.
+
+    Raises:
+        ValueError: If a class is unknown.
+    """
+    classes = list(model.dataset_meta['classes'])
+    unknown = [n for n in names if n not in classes]
+    if unknown:
+        raise ValueError(f'unknown classes {unknown}; the detector has {classes}')
+    labels = tuple(classes.index(n) for n in names)
+    several = isinstance(model.view_filters, list)
+    filters = [replace(f, classes=labels) for f in (model.view_filters if several else [model.view_filters])]
+    model.view_filters = filters if several else filters[0]
+
+
+def detect_image(model: nn.Module, pixels: np.ndarray, name: str = '') -> DetDataSample:
+    """Run a ``ChipDetector`` on one (H, W, 3) BGR image."""
+    shape = pixels.shape[:2]
+    sample = DetDataSample(metainfo=dict(img_id=0, img_path=name, ori_shape=shape, img_shape=shape))
+    inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    with torch.no_grad():
+        return model.test_step(dict(inputs=[inputs], data_samples=[sample]))[0]

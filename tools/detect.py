@@ -1,0 +1,298 @@
+"""Detect on a folder of pictures at several scales, around any MMDetection detector.
+
+    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found
+    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 4 2 1 0.5 0.25 --range 16 560 --flip
+    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000
+
+Writes ``results.json`` (COCO detections), ``images.json`` (COCO images and categories, to which its ids refer) and
+annotated pictures. The test pipeline of the config is not run: pictures are read as they are.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmisn.datasets.annotation_check import check_image_file
+from mmisn.models.detectors.wrap import (
+    build_chip_detector,
+    detect_image,
+    restrict_classes,
+    wrap_in_chip_detector,
+)
+from mmisn.visualization.scale_rules import parse_level
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# A drawn picture's longer side, at least; smaller ones are multiplied by a whole number.
+MIN_DRAWN_SIDE = 600
+
+
+@dataclass
+class Summary:
+    """What ``detect_folder`` did.
+
+    Attributes:
+        num_images: Pictures looked at.
+        num_detections: Detections in ``results.json``.
+        megapixels: View pixels computed, in millions.
+        seconds: Time in the detector.
+        skipped: For each picture left out, why.
+        num_unmapped: Detections of classes that the annotation file does not have, left out.
+    """
+
+    num_images: int = 0
+    num_detections: int = 0
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    skipped: dict[str, str] = field(default_factory=dict)
+    num_unmapped: int = 0
+
+    def __str__(self) -> str:
+        lines = [f'skipped {path}: {why}' for path, why in self.skipped.items()]
+        if self.skipped:
+            lines.append(f'{len(self.skipped)} pictures skipped')
+        if self.num_unmapped:
+            lines.append(f'{self.num_unmapped} detections left out: their classes are not in the annotation file')
+        per_image = self.seconds / self.num_images if self.num_images else math.nan
+        lines.append(
+            f'{self.num_images} images, {self.num_detections} detections, {self.megapixels:.2f} Mpix computed, '
+            f'{per_image:.2f} s per image'
+        )
+        return '\n'.join(lines)
+
+
+class Ids:
+    """Which image and category ids results get: those of an annotation file, or indices from 0."""
+
+    def __init__(self, names: Sequence[str], classes: Sequence[str], ann_file: str | Path | None = None) -> None:
+        self.categories = [dict(id=i, name=c) for i, c in enumerate(classes)]
+        self.image_ids = {name: i for i, name in enumerate(names)}
+        if ann_file is not None:
+            with open(ann_file) as file:
+                content = json.load(file)
+            self.categories = [dict(id=c['id'], name=c['name']) for c in content['categories']]
+            of_file = {i['file_name']: i['id'] for i in content['images']}
+            self.image_ids = {n: of_file[n] for n in names if n in of_file}
+        by_name = {c['name']: c['id'] for c in self.categories}
+        self.category_ids = [by_name.get(c) for c in classes]
+        if not any(i is not None for i in self.category_ids):
+            raise ValueError(f'none of the classes {list(classes)} is a category of {ann_file}: {sorted(by_name)}')
+
+
+def find_pictures(folder: str | Path, out: str | Path) -> list[Path]:
+    """Picture files of a folder and its subfolders, sorted; results of an earlier run are left out.
+
+    Raises:
+        ValueError: If there is no such folder, or no picture in it.
+    """
+    folder, out = Path(folder), Path(out).resolve()
+    if not folder.is_dir():
+        raise ValueError(f'{folder} is no folder')
+    found = (p for p in sorted(folder.rglob('*')) if p.suffix.lower() in SUFFIXES and p.is_file())
+    pictures = [p for p in found if out == folder.resolve() or out not in p.resolve().parents]
+    pictures = [p for p in pictures if (out / 'pictures') not in p.resolve().parents]
+    if not pictures:
+        raise ValueError(f'{folder} has no pictures ({", ".join(SUFFIXES)})')
+    return pictures
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 BGR pixels, as ``LoadImageFromFile`` reads them.
+
+    Raises:
+        OSError: If the file cannot be read or is truncated.
+    """
+    with Image.open(path) as image:
+        fault = check_image_file(path, *image.size)
+    pixels = mmcv.imread(str(path)) if fault is None else None
+    if pixels is None:
+        raise OSError(fault or 'cannot be decoded')
+    return pixels
+
+
+def coco_results(sample: DetDataSample, image_id: int, category_ids: Sequence[int | None]) -> tuple[list[dict], int]:
+    """COCO detections of an image, and how many were left out because their class has no id."""
+    predicted = sample.pred_instances.cpu()
+    results = []
+    for (x1, y1, x2, y2), score, label in zip(
+        predicted.bboxes.double().tolist(), predicted.scores.double().tolist(), predicted.labels.tolist()
+    ):
+        if category_ids[label] is not None:
+            box = [x1, y1, x2 - x1, y2 - y1]
+            results.append(dict(image_id=image_id, category_id=category_ids[label], bbox=box, score=score))
+    return results, len(predicted) - len(results)
+
+
+def detect_folder(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    folder: str | Path,
+    out: str | Path,
+    device: str | None = None,
+    ann_file: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    score_thr: float | None = 0.3,
+    cfg_options: dict | None = None,
+    **views: Any,
+) -> Summary:
+    """Detect on all pictures of a folder.
+
+    Args:
+        config: Config of a detector, or its file.
+        checkpoint: Its weights.
+        folder: Pictures; subfolders are looked into.
+        out: Folder for ``results.json``, ``images.json`` and ``pictures/``.
+        device: By default ``cuda:0`` if there is one, else ``cpu``.
+        ann_file: COCO json whose image and category ids the results get; pictures that it does not name are skipped.
+            Without one, ids are indices from 0, of the pictures by name and of the classes.
+        classes: Report these only.
+        score_thr: Draw detections with a higher score; ``None`` draws no pictures. The results hold all.
+        cfg_options: Changes to the config.
+        **views: Arguments of ``wrap_in_chip_detector``.
+
+    Raises:
+        ValueError: If an option is invalid, or there are no pictures.
+        RuntimeError: If the checkpoint lacks weights.
+    """
+    pictures = find_pictures(folder, out)
+    cfg = config if isinstance(config, Config) else Config.fromfile(config)
+    cfg.merge_from_dict(cfg_options or {})
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+    model_cfg, notes = wrap_in_chip_detector(cfg, **views)
+    print('\n'.join(notes))
+    device = device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    model = build_chip_detector(model_cfg, cfg, checkpoint, device)
+    if classes is not None:
+        restrict_classes(model, classes)
+    names = [p.relative_to(folder).as_posix() for p in pictures]
+    ids = Ids(names, model.dataset_meta['classes'], ann_file)
+    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), score_thr)
+
+
+def draw_picture(
+    visualizer: DetLocalVisualizer, pixels: np.ndarray, sample: DetDataSample, score_thr: float, target: Path
+) -> None:
+    """Draw the detections with a higher score; small pictures are enlarged, or their labels would cover them."""
+    zoom = math.ceil(MIN_DRAWN_SIDE / max(pixels.shape[:2]))
+    drawn = DetDataSample(pred_instances=sample.pred_instances.cpu().clone())
+    drawn.pred_instances.bboxes = drawn.pred_instances.bboxes * zoom
+    image = mmcv.imrescale(pixels, zoom, interpolation='bicubic')[..., ::-1] if zoom > 1 else pixels[..., ::-1]
+    visualizer.add_datasample(target.name, image, drawn, draw_gt=False, pred_score_thr=score_thr, out_file=str(target))
+
+
+def _detect_all(
+    model: torch.nn.Module, pictures: dict[str, Path], ids: Ids, out: Path, score_thr: float | None
+) -> Summary:
+    summary, results, images = Summary(), [], []
+    visualizer = DetLocalVisualizer(name='detect')
+    visualizer.dataset_meta = model.dataset_meta
+    out.mkdir(parents=True, exist_ok=True)
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as progress:
+        for name, path in progress.track(pictures.items(), description='Detecting'):
+            if name not in ids.image_ids:
+                summary.skipped[name] = 'not in the annotation file'
+                continue
+            try:
+                pixels = read_picture(path)
+            except (OSError, SyntaxError, ValueError) as error:
+                summary.skipped[name] = str(error)
+                continue
+            start = time.perf_counter()
+            sample = detect_image(model, pixels, str(path))
+            summary.seconds += time.perf_counter() - start
+            found, unmapped = coco_results(sample, ids.image_ids[name], ids.category_ids)
+            results += found
+            height, width = pixels.shape[:2]
+            images.append(dict(id=ids.image_ids[name], file_name=name, width=width, height=height))
+            summary.num_images += 1
+            summary.num_unmapped += unmapped
+            summary.megapixels += sample.view_pixels / 1e6
+            if score_thr is not None:
+                draw_picture(visualizer, pixels, sample, score_thr, out / 'pictures' / name)
+    summary.num_detections = len(results)
+    (out / 'results.json').write_text(json.dumps(results))
+    content = dict(images=images, annotations=[], categories=ids.categories)
+    (out / 'images.json').write_text(json.dumps(content, indent=1))
+    return summary
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line arguments."""
+    parser = argparse.ArgumentParser(
+        description='Detect on a folder of pictures at several scales, around any MMDetection detector'
+    )
+    parser.add_argument('config', help='config of a detector, or of a ChipDetector, which is then taken as it is')
+    parser.add_argument('checkpoint')
+    parser.add_argument('folder', help='folder of pictures; subfolders too')
+    parser.add_argument('--out', required=True, help='folder for results.json, images.json and pictures/')
+    parser.add_argument(
+        '--factors',
+        '--levels',
+        nargs='+',
+        type=parse_level,
+        dest='levels',
+        help="factors (2 0.5) or sizes (1333x800); by default those of the config's tta_pipeline, else 1 and 2",
+    )
+    parser.add_argument(
+        '--range',
+        nargs=2,
+        type=float,
+        metavar=('LOWER', 'UPPER'),
+        help="scales that a view may report, in its pixels; by default the config's tta_model's, else all ('0 inf')",
+    )
+    parser.add_argument('--flip', action=argparse.BooleanOptionalAction, help='look at mirrored views as well')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='for the pictures (default: %(default)s)')
+    parser.add_argument('--no-pictures', action='store_true', help='write the json files only')
+    parser.add_argument('--batch-size', type=int, help='views of equal size that are computed together')
+    parser.add_argument('--max-pixels', type=int, help='cut larger views into overlapping tiles of so many pixels')
+    parser.add_argument('--edge-margin', type=float, help='drop boxes so near to a tile edge, view px (default: 2)')
+    parser.add_argument('--max-per-img', type=int, help='detections per image (default: 100)')
+    parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
+    parser.add_argument('--classes', nargs='+', help='report these classes only')
+    parser.add_argument('--ann', help='COCO json whose image and category ids the results get')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value pairs that change the config')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Detect and report."""
+    args = parse_args(argv)
+    views = dict(levels=args.levels, flip=args.flip, max_pixels=args.max_pixels, edge_margin=args.edge_margin)
+    views.update({k: v for k in ('batch_size', 'max_per_img') if (v := getattr(args, k)) is not None})
+    if args.range is not None:
+        views['scale_range'] = tuple(args.range)
+    try:
+        summary = detect_folder(
+            args.config,
+            args.checkpoint,
+            args.folder,
+            args.out,
+            args.device,
+            args.ann,
+            args.classes,
+            None if args.no_pictures else args.score_thr,
+            args.cfg_options,
+            **views,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from error
+    print(summary)
+
+
+if __name__ == '__main__':
+    main()
