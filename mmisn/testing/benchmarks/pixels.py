@@ -1,12 +1,14 @@
 """Pixels fed to the network per image and epoch, padding included.
 
-Nothing is decoded: the batches come from the samplers that train, the sizes from the chips or from what ``Resize`` would
-make, the padding is ``DetDataPreprocessor``'s.
+Nothing is decoded: the batches come from the samplers that train, the sizes from the chips or from what ``Resize``
+would make, the padding is ``DetDataPreprocessor``'s.
 
 Shape shorthand: B samples of a batch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +70,12 @@ def jobs(folder: CocoFolder) -> list[tuple[str, Callable[[], list[Row]]]]:
 def pixel_rows(folder: CocoFolder) -> list[Row]:
     """Pixels of each way of training, single-scale's being the yardstick."""
     images = DATASETS.build(dict(**folder.dataset_cfg(), pipeline=[]))
-    single = _whole_images(SINGLE_SCALE, images)
-    chips, num_levels, levels = _chips(folder)
-    isn = _of_chips(chips, None)
-    budget = _of_chips(chips, MOST_PIXELS * single[1])
-    multi = _whole_images(MULTI_SCALE, images)
-    factors = [_whole_images(SINGLE_SCALE, images, factor) for factor in num_levels]
-    pyramid = tuple(sum(f[i] for f in factors) for i in (0, 1))
+    single = whole_image_pixels(SINGLE_SCALE, images)
+    chips, factors, levels = _chips(folder)
+    isn = chip_pixels(chips, None)
+    budget = chip_pixels(chips, MOST_PIXELS * single[1])
+    multi = whole_image_pixels(MULTI_SCALE, images)
+    pyramid = tuple(np.sum([whole_image_pixels(SINGLE_SCALE, images, factor) for factor in factors], axis=0))
     most = Target(MOST_PIXELS, at_least=False)
     rows = [
         _row('single-scale training', single, single, None),
@@ -83,8 +84,7 @@ def pixel_rows(folder: CocoFolder) -> list[Row]:
         _row(f'ISN training, pixels_per_image={round(MOST_PIXELS * single[1])}', budget, single, most),
         _row('training on the full pyramid of 5 factors', pyramid, single, None),
     ]
-    rows = [Row(f'{row.what}, {folder.name}', row.ours, row.yardstick, row.ratio, row.target) for row in rows]
-    return rows + levels
+    return [replace(row, what=f'{row.what}, {folder.name}') for row in rows] + levels
 
 
 def _row(what: str, pixels: tuple[float, float], single: tuple[float, float], target: Target | None) -> Row:
@@ -94,9 +94,11 @@ def _row(what: str, pixels: tuple[float, float], single: tuple[float, float], ta
         f'single-scale, {single[0] / 1e6:.3f} Mpx padded',
         pixels[0] / single[0],
         target,
+        'x the pixels',
     )
 
 
+@lru_cache
 def _settings(name: str) -> tuple[Config, int]:
     config = Config.fromfile(CONFIGS / name)
     return config, config.model.data_preprocessor.pad_size_divisor
@@ -112,8 +114,17 @@ def _sizes(config: Config, rng: np.random.Generator) -> Callable[[SizeWH], SizeW
     raise ValueError(f'{config.filename} resizes with neither Resize nor RandomChoiceResize')
 
 
-def _whole_images(name: str, images, factor: float | None = None) -> tuple[float, float]:
-    """Pixels per image, padded and not, of training on whole images as a config does; or at a fixed factor."""
+def whole_image_pixels(name: str, images, factor: float | None = None) -> tuple[float, float]:
+    """Pixels per image and epoch of training on whole images.
+
+    Args:
+        name: Config, relative to ``configs/``: its resizing, samplers and padding are used.
+        images: The data set.
+        factor: Resize by this factor instead.
+
+    Returns:
+        With and without padding.
+    """
     config, divisor = _settings(name)
     loader = config.train_dataloader
     resize = _sizes(config, np.random.default_rng(0))
@@ -148,13 +159,22 @@ def _chips(folder: CocoFolder) -> tuple[ChipDataset, tuple[float, ...], list[Row
                 f'{plan.in_range[level]} objects in range, {plan.not_enclosed[level]} not enclosable',
                 'all levels',
                 pixels / total,
+                ratio_is='of them',
             )
         )
     return dataset, factors, rows
 
 
-def _of_chips(dataset: ChipDataset, budget: float | None) -> tuple[float, float]:
-    """Pixels per image, padded and not, of training on chips."""
+def chip_pixels(dataset: ChipDataset, budget: float | None) -> tuple[float, float]:
+    """Pixels per image and epoch of training on chips, with the config's samplers and padding.
+
+    Args:
+        dataset: The chips.
+        budget: ``ChipSampler``'s ``pixels_per_image``.
+
+    Returns:
+        With and without padding.
+    """
     config, divisor = _settings(ISN)
     loader = config.train_dataloader
     cfg = {**loader.sampler, 'pixels_per_image': budget}

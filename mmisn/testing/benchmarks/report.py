@@ -33,8 +33,9 @@ class Row:
         what: What was measured.
         ours: Our figure with its unit.
         yardstick: What it is compared with, with name and unit; empty where there is none.
-        ratio: The comparison; how it is formed follows from the target (a speed-up, or a share). ``None`` for none.
+        ratio: The comparison. ``None`` for none.
         target: Bound on the ratio, if there is one.
+        ratio_is: What the ratio says, after its number: ``x as fast`` (the default), ``x the time`` and so on.
     """
 
     what: str
@@ -42,10 +43,11 @@ class Row:
     yardstick: str = ''
     ratio: float | None = None
     target: Target | None = None
+    ratio_is: str = 'x as fast'
 
     def cells(self) -> list[str]:
         """The row as texts: what, ours, yardstick, ratio, target."""
-        ratio = '' if self.ratio is None else f'{self.ratio:.3g}' if self.ratio < 100 else f'{self.ratio:.0f}'
+        ratio = '' if self.ratio is None else f'{self.ratio:.3g} {self.ratio_is}'
         target = ''
         if self.target is not None and self.ratio is not None:
             target = f'{self.target}: {"met" if self.target.is_met(self.ratio) else "MISSED"}'
@@ -68,11 +70,10 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Write the rows, with the ratio and the bound as plain numbers."""
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
-        writer.writerow(['what', 'ours', 'yardstick', 'ratio', 'target', 'met'])
+        writer.writerow(['what', 'ours', 'yardstick', 'ratio', 'ratio_is', 'target', 'met'])
         for row in rows:
             target, met = ('', '')
             if row.target is not None and row.ratio is not None:
                 target, met = str(row.target), row.target.is_met(row.ratio)
-            writer.writerow(
-                [row.what, row.ours, row.yardstick, '' if row.ratio is None else repr(float(row.ratio)), target, met]
-            )
+            ratio, ratio_is = ('', '') if row.ratio is None else (repr(float(row.ratio)), row.ratio_is)
+            writer.writerow([row.what, row.ours, row.yardstick, ratio, ratio_is, target, met])

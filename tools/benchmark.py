@@ -1,0 +1,113 @@
+"""Measure planning, loading, pixels and merging, each against a yardstick in the same run, and print one table.
+
+python tools/benchmark.py all --out work_dirs/benchmark
+python tools/benchmark.py planning merging --rounds 20
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import warnings
+from contextlib import ExitStack, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import mmisn  # noqa: F401  registers everything, as custom_imports does
+from mmisn.testing.benchmarks import (
+    CocoFolder,
+    Row,
+    find_coco_folder,
+    loading,
+    markdown_table,
+    merging,
+    pixels,
+    planning,
+    write_coco_like,
+    write_csv,
+)
+
+SECTIONS = ('planning', 'loading', 'pixels', 'merging')
+# Pictures that are drawn where there is no real data.
+NUM_DRAWN = 60
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line arguments."""
+    parser = argparse.ArgumentParser(description='Measure speed and pixels, each against a yardstick in the same run')
+    parser.add_argument('sections', nargs='*', default=['all'], metavar='SECTION', help=f'{", ".join(SECTIONS)} or all')
+    parser.add_argument('--rounds', type=int, default=10, help='how often each thing is timed (default: %(default)s)')
+    parser.add_argument('--out', help='write OUT.md and OUT.csv, too')
+    parser.add_argument('--data', help='COCO folder: images/ and annotations/instances_train*.json')
+    parser.add_argument('--with-step', action='store_true', help='time a training step beside the loader')
+    args = parser.parse_args(argv)
+    unknown = [s for s in args.sections if s not in (*SECTIONS, 'all')]
+    if unknown:
+        parser.error(f'unknown sections {unknown}; there are {", ".join(SECTIONS)} and all')
+    if args.rounds < 1:
+        parser.error(f'--rounds must be at least 1, got {args.rounds}')
+    args.sections = SECTIONS if 'all' in args.sections else tuple(s for s in SECTIONS if s in args.sections)
+    return args
+
+
+def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, console: Console) -> list[Row]:
+    """Measure, with a progress bar.
+
+    Args:
+        args: Of ``parse_args``.
+        folder: Images for loading and pixels.
+        real: Whether they are real, so that planning takes their boxes, too.
+        console: Where the bar goes.
+    """
+    makers = dict(
+        planning=lambda: planning.jobs(folder if real else None, args.rounds),
+        loading=lambda: loading.jobs(folder, args.rounds, args.with_step),
+        pixels=lambda: pixels.jobs(folder),
+        merging=lambda: merging.jobs(args.rounds),
+    )
+    jobs = [job for section in args.sections for job in makers[section]()]
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('{task.description}'))
+    rows = []
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task('', total=len(jobs))
+        for name, measure in jobs:
+            progress.update(task, description=name)
+            rows += measure()
+            progress.advance(task)
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure and write the table."""
+    args = parse_args(argv)
+    warnings.filterwarnings('ignore')
+    init_default_scope('mmdet')
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+    with ExitStack() as stack:
+        # pycocotools reports each file that it reads.
+        stack.enter_context(redirect_stdout(StringIO()))
+        folder = find_coco_folder(args.data)
+        real = folder is not None
+        if not real:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory())
+            folder = write_coco_like(Path(temporary) / 'data', NUM_DRAWN, np.random.default_rng(0))
+        rows = run_sections(args, folder, real, Console(stderr=True))
+    table = markdown_table(rows)
+    note = (
+        f'\n{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {args.rounds} rounds.\n'
+    )
+    print(table + note)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(f'{args.out}.md').write_text(table + note, encoding='utf-8')
+        write_csv(rows, Path(f'{args.out}.csv'))
+
+
+if __name__ == '__main__':
+    main()
