@@ -1,6 +1,8 @@
-"""Refuse an environment that cannot work, with one error that says what would;."""
+"""Refuse an environment that cannot work, with one error that says what would."""
 
+import re
 from importlib import metadata
+from importlib.util import find_spec
 
 # Lowest version accepted, lowest version refused. mmdet 3.3.0 itself refuses mmcv 2.2.0; mmdet 3.3 is the first whose
 # BaseBoxes, TTA and metric interfaces this package was tested with.
@@ -12,11 +14,12 @@ SUPPORTED = {
 
 
 def _version_tuple(version: str) -> tuple[int, ...]:
-    numbers = []
-    for part in version.split('+')[0].split('.')[:3]:
-        digits = ''.join(c for c in part if c.isdigit())
-        numbers.append(int(digits) if digits else 0)
-    return tuple(numbers)
+    """Major, minor, patch, and 0 for a pre-release or 1; a version that cannot be read comes before all others."""
+    match = re.match(r'v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(.*)', version.split('+')[0])
+    if match is None:
+        return 0, 0, 0, 0
+    is_final = re.match(r'[._-]?(a|b|c|rc|alpha|beta|pre|dev)', match[4], re.IGNORECASE) is None
+    return *(int(n or 0) for n in match.groups()[:3]), int(is_final)
 
 
 def _spell(version: tuple[int, ...]) -> str:
@@ -31,9 +34,10 @@ def check_environment(installed: dict[str, str | None] | None = None) -> None:
 
     Raises:
         ImportError: If a package is missing or its version is out of the supported interval, or ``mmcv-lite`` (which
-            has no ops) is installed in place of mmcv.
+            has no ops) is installed in place of mmcv, or mmcv was built without its ops.
     """
-    if installed is None:
+    is_real = installed is None
+    if is_real:
         installed = {name: _installed_version(name) for name in (*SUPPORTED, 'mmcv-lite')}
     for name, (lowest, refused) in SUPPORTED.items():
         version = installed.get(name)
@@ -43,10 +47,16 @@ def check_environment(installed: dict[str, str | None] | None = None) -> None:
             raise ImportError(
                 f'mmisn needs {wanted}, which is not installed{hint}. Install it with: mim install "{wanted}"'
             )
-        if not lowest <= _version_tuple(version) < refused:
+        # A pre-release of the lowest version comes before it; one of the version refused is refused as well.
+        if not (*lowest, 1) <= _version_tuple(version) < refused:
             raise ImportError(
                 f'mmisn needs {wanted}, but {name} {version} is installed. Change it with: mim install "{wanted}"'
             )
+    if is_real and find_spec('mmcv._ext') is None:
+        raise ImportError(
+            f'mmcv {installed["mmcv"]} is installed without its compiled ops (mmcv._ext). Install it anew with: '
+            f'mim install "mmcv=={installed["mmcv"]}"'
+        )
 
 
 def _installed_version(name: str) -> str | None:

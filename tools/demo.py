@@ -3,8 +3,8 @@
     make demo                                   # the short version: one seed, single-scale against ISN
     python tools/demo.py --preset table --methods single-scale multi-scale isn --seeds 0 1 2
 
-Every training and test is an ordinary `mim train` or `mim test` command, which is printed before it runs. A method and seed
-whose result is there already is not run again; an interrupted training is resumed.
+Every training and test is an ordinary `mim train` or `mim test` command, which is printed before it runs. A method and
+seed whose result is there already is not run again; an interrupted training is resumed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ CONFIGS = {
     'multi-scale': 'configs/baselines/faster-rcnn_r18-small_fpn_1xb4-ms_scenes.py',
     'isn': 'configs/isn/isn-faster-rcnn_r18-small_fpn_1xb8_scenes.py',
 }
-# Multi-scale pictures are smaller on average (106.6 against 136.6 thousand pixels), so equal training pixels are more epochs.
+# Multi-scale pictures are smaller on average, 106.6 against 136.6 thousand pixels: equal training pixels are more epochs.
 EPOCHS_PER_EPOCH = {'single-scale': 1.0, 'multi-scale': 427 * 320 / 106_600, 'isn': 1.0}
 
 

@@ -112,6 +112,11 @@ class ScaleRangeCocoMetric(CocoMetric):
         """
         # The one place between the creation of the COCO object, which may come late, and its loadRes.
         self._coco_api = _EmptyResultsCOCO.adopt(self._coco_api)
+        if 0 in self._coco_api.anns:
+            MMLogger.get_current_instance().warning(
+                'the annotation file has an annotation with id 0, which pycocotools takes for "no match": an object that '
+                'is found counts as missed. Number annotations from 1'
+            )
         if not any(len(result['labels']) for result in results):
             MMLogger.get_current_instance().warning(f'nothing was detected in any of the {len(results)} images')
         self._result_files = super().results2json(results, outfile_prefix)

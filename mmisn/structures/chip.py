@@ -65,6 +65,10 @@ class Chip:
         if min(self.size_wh) < 1:
             raise ValueError(f'Chip.size_wh must be at least 1x1, got {self.size_wh}')
 
+    def __deepcopy__(self, memo: dict) -> 'Chip':
+        # Frozen all through. Data samples deep-copy their meta information, chips included.
+        return self
+
     @classmethod
     def full(cls, image_wh: tuple[int, int], size_wh: tuple[int, int] | None = None, flip: bool = False) -> 'Chip':
         """The whole image, resampled to ``size_wh`` (its own size by default)."""

@@ -189,3 +189,15 @@ def test_packed_sample_carries_the_view():
     assert data_sample.ori_shape == (80, 100)
     assert data_sample.gt_instances.labels.tolist() == [0]
     assert data_sample.ignored_instances.labels.tolist() == [1]
+
+
+def test_packing_equals_mmdet_pixel_by_pixel():
+    from mmdet.datasets.transforms import PackDetInputs
+
+    for channels in (1, 3, 4):
+        image = np.random.default_rng(channels).integers(0, 255, (7, 9, channels), np.uint8)
+        ours, theirs = (p(dict(img=image)) for p in (PackInstanceInputs(), PackDetInputs(meta_keys=())))
+        assert torch.equal(ours['inputs'], theirs['inputs'])
+        assert ours.keys() == theirs.keys()
+    floats = np.random.default_rng(0).random((7, 9, 3), np.float32)
+    assert torch.equal(PackInstanceInputs()(dict(img=floats))['inputs'], torch.from_numpy(floats).permute(2, 0, 1))

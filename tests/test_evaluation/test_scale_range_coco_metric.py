@@ -163,6 +163,22 @@ def test_no_detections_is_said(scene):
     assert any('nothing was detected in any of the 7 images' in line for line in lines)
 
 
+@pytest.mark.parametrize(('first_id', 'warned'), [(0, True), (1, False)])
+def test_annotation_id_0_is_warned_of(tmp_path, first_id, warned):
+    """pycocotools takes a match with id 0 for no match."""
+    annotation = dict(id=first_id, image_id=1, category_id=1, bbox=[1, 1, 20, 20], area=400, iscrowd=0)
+    coco = dict(images=[dict(id=1, width=50, height=50)], annotations=[annotation], categories=[dict(id=1, name='a')])
+    (tmp_path / 'gt.json').write_text(json.dumps(coco))
+    metric = ScaleRangeCocoMetric(str(tmp_path / 'gt.json'))
+    metric.dataset_meta = dict(classes=('a',))
+    found = dict(bboxes=torch.tensor([[1.0, 1, 21, 21]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]))
+    metric.process({}, [dict(img_id=1, ori_shape=(50, 50), pred_instances=found)])
+    with logged() as lines:
+        values = metric.evaluate(1)
+    assert any('annotation with id 0' in line for line in lines) == warned
+    assert values['coco/bbox_mAP'] == (0 if warned else 1)
+
+
 class logged:
     """Collect what MMDetection logs."""
 

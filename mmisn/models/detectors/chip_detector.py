@@ -13,6 +13,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmisn.chips import check_level_gaps
 from mmisn.structures import INTERPOLATIONS, Chip, ViewFilter, crop_resample
 
 from ..test_time_augs import (
@@ -94,6 +95,9 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         self.detector = detector if isinstance(detector, nn.Module) else MODELS.build(copy.deepcopy(detector))
         self.generator = TASK_UTILS.build(generator) if isinstance(generator, dict) else generator
         self.view_filters = build_view_filters(scale_range, view_filter)
+        levels = getattr(self.generator, 'levels', None)
+        if levels is not None and isinstance(self.view_filters, ViewFilter):
+            check_level_gaps(levels, [self.view_filters.scale_range] * len(levels))
         self.nms = nms if nms is None else dict(nms)
         self.max_per_img = max_per_img
         self.batch_size = batch_size

@@ -4,6 +4,9 @@ import torch
 from mmcv.ops import soft_nms
 from torch import Tensor
 
+# Without mmcv's decorator for renamed arguments, which inspects the signature at each of up to 80 calls per image.
+_soft_nms_op = getattr(soft_nms, '__wrapped__', soft_nms)
+
 # Boxes looked at first when only the best are wanted; four times as many each time that these do not suffice.
 _FIRST_SWEEP = 1000
 
@@ -83,7 +86,7 @@ def _sweep(boxes: Tensor, scores: Tensor, labels: Tensor, *options) -> tuple[Ten
     sizes = torch.unique_consecutive(labels[order], return_counts=True)[1].tolist()
     kept, kept_scores = [torch.nonzero(alone).squeeze(1)], [scores[alone]]
     for indices, *of_class in zip(order.split(sizes), boxes[order].split(sizes), scores[order].split(sizes)):
-        dets, survivors = soft_nms(*of_class, *options)
+        dets, survivors = _soft_nms_op(*of_class, *options)
         kept.append(indices[survivors])
         kept_scores.append(dets[:, 4])
     final, rank = torch.cat(kept_scores).sort(descending=True, stable=True)

@@ -423,3 +423,15 @@ def test_det_inferencer_and_init_detector(config, plain, tmp_path):
     # Files first: given an array, inference_detector changes the loader in the model's config for good.
     assert torch.equal(inference_detector(model, [path])[0].pred_instances.scores, expected.scores)
     assert torch.equal(inference_detector(model, image).pred_instances.bboxes, expected.bboxes)
+
+
+def test_gaps_between_the_levels_are_named():
+    cfg = dict(
+        type='ChipDetector',
+        detector=tiny_faster_rcnn_cfg(),
+        generator=dict(type='PyramidChips', factors=[4, 0.25]),
+        scale_range=(16, 100),
+    )
+    # [16, 100] is [4, 25] at factor 4 and [64, 400] at factor 0.25.
+    with pytest.warns(UserWarning, match=r'objects of scale \(25, 64\) original px'):
+        MODELS.build(cfg)

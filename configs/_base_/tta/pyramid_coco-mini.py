@@ -1,0 +1,22 @@
+# The pyramid of pyramid.py, factors and range times 0.5.
+tta_model = dict(type='ScaleRangeTTAModel', scale_range=(8, 280))
+
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(
+                    type='GenerateChips',
+                    generator=dict(type='PyramidChips', factors=[factor]),
+                    scale_range=(8, 280),
+                )
+                for factor in (2.0, 1.0, 0.5, 0.25, 0.125)
+            ],
+            [dict(type='CropChip')],
+            [dict(type='LoadAnnotations', with_bbox=True)],
+            [dict(type='PackInstanceInputs')],
+        ],
+    ),
+]

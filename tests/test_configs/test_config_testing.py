@@ -1,0 +1,110 @@
+"""Pipelines, views and metrics of every config; the pyramid is that of the training."""
+
+import pytest
+from config_files import COCO_MINI, FACTORS, FILES, build, build_tta, detector_of, load, of, tokens, views
+from mmdet.registry import METRICS, TASK_UTILS
+from mmengine.dataset import Compose
+from mmengine.optim import build_optim_wrapper
+
+from mmisn.structures import ScaleRange
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_pipelines_build_and_a_test_has_one_view(file):
+    cfg = load(file)
+    Compose(cfg.train_dataloader.dataset.pipeline)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        pipeline = loader.dataset.pipeline
+        Compose(pipeline)
+        assert loader.dataset.test_mode
+        assert pipeline[-1].type in ('PackInstanceInputs', 'PackDetInputs')
+        assert not [step.type for step in pipeline if step.type in ('RandomFlip', 'TestTimeAug', 'RandomChoiceResize')]
+        sizes = [step.scale for step in pipeline if step.type == 'Resize']
+        name = tokens(file)
+        if name['chip_detector']:
+            assert sizes == []
+        elif name['isn']:
+            assert sizes == [(400, 240) if name['data'] == 'scenes' else (1000, 600)]
+        else:
+            assert sizes == [(533, 320) if name['data'] == 'scenes' else (1333, 800)]
+    assert cfg.val_dataloader.dataset.pipeline == cfg.test_dataloader.dataset.pipeline
+
+
+@of(isn=True, chip_detector=False)
+def test_pyramid_is_that_of_the_training(file):
+    cfg = load(file)
+    training = TASK_UTILS.build(cfg.train_dataloader.dataset.generator)
+    found = []
+    for view in views(cfg):
+        generator = TASK_UTILS.build(view.generator)
+        assert view.type == 'GenerateChips' and generator.flips == (False,) and generator.max_pixels is None
+        assert ScaleRange.build(view.scale_range) == training.scale_ranges[0]
+        found += generator.levels
+    assert tuple(found) == training.levels == FACTORS
+    model = build_tta(cfg)
+    assert model.view_filters.scale_range == training.scale_ranges[0]
+
+
+@of(isn=True, chip_detector=True)
+def test_chip_detector_is_the_pyramid_of_its_base(file):
+    cfg, base = load(file), load(file.replace('_chip-detector', ''))
+    model = build(file)
+    assert cfg.model.detector == base.model
+    assert model.generator.levels == tuple(f for view in views(base) for f in view.generator.factors)
+    assert model.view_filters == build_tta(base).view_filters
+    assert cfg.train_dataloader == base.train_dataloader
+
+
+@of(ms=True)
+def test_multi_scale_testing(file):
+    cfg = load(file)
+    found = views(cfg)
+    factor = 0.4 if tokens(file)['data'] == 'scenes' else 1
+    assert [min(view.scale) for view in found] == [round(factor * s) for s in range(400, 1201, 100)]
+    assert all(view.type == 'Resize' and view.keep_ratio for view in found)
+    # No picture is so long that the long side's limit would count.
+    assert all(max(view.scale) >= 3 * min(view.scale) for view in found)
+    assert build_tta(cfg).view_filters.scale_range == ScaleRange.build(None)
+
+
+@of(isn=False, ms=False)
+def test_single_scale_has_no_tta(file):
+    assert 'tta_model' not in load(file)
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_soft_nms_after_the_last_stage(file):
+    test_cfg = detector_of(load(file).model.get('detector', load(file).model)).test_cfg
+    last = test_cfg.get('rcnn', test_cfg)
+    assert last.nms == dict(type='soft_nms', method='gaussian', sigma=0.5, min_score=0.001)
+    assert (last.score_thr, last.max_per_img) == (0.001, 100)
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_metric(file):
+    cfg, small = load(file), tokens(file)['data'] == 'scenes'
+    assert cfg.val_evaluator == cfg.test_evaluator
+    metric = METRICS.build(dict(cfg.val_evaluator, ann_file=None))
+    assert metric.metrics == ['bbox'] and not metric.format_only
+    # The training range is among the ranges that are reported.
+    assert ('6.4_224' if small else '16_560') in metric.scale_ranges
+
+
+@pytest.mark.parametrize('file', COCO_MINI)
+def test_coco_mini(file):
+    """Half the paper's sizes on real images; training and testing of ISN agree here as well."""
+    cfg, model = load(file), build(file)
+    build_optim_wrapper(model, cfg.optim_wrapper)
+    METRICS.build(dict(cfg.val_evaluator, ann_file=None))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        Compose(loader.dataset.pipeline)
+    assert model.roi_head.bbox_head.num_classes == len(cfg.metainfo['classes'])
+    if 'tta_model' in cfg:
+        tta = build_tta(cfg)
+    if file.startswith('isn/'):
+        generator = TASK_UTILS.build(cfg.train_dataloader.dataset.generator)
+        (scale_range,) = set(generator.scale_ranges)
+        assert (scale_range.lower, scale_range.upper, generator.chip_size) == (8, 280, 288)
+        assert {ScaleRange.build(view.scale_range) for view in views(cfg)} == {scale_range}
+        assert generator.levels == tuple(f for view in views(cfg) for f in view.generator.factors)
+        assert tta.view_filters.scale_range == scale_range
