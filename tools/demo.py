@@ -30,8 +30,8 @@ CONFIGS = {
     'multi-scale': 'configs/baselines/faster-rcnn_r18-small_fpn_1xb4-ms_scenes.py',
     'isn': 'configs/isn/isn-faster-rcnn_r18-small_fpn_1xb8_scenes.py',
 }
-# Multi-scale pictures are smaller on average, 106.6 against 136.6 thousand pixels: equal training pixels are more epochs.
-EPOCHS_PER_EPOCH = {'single-scale': 1.0, 'multi-scale': 427 * 320 / 106_600, 'isn': 1.0}
+# Multi-scale pictures are smaller on average, 106.6 against 136.6 thousand pixels: more epochs for equal training pixels.
+EPOCHS_PER_EPOCH = {'single-scale': 1.0, 'multi-scale': 136_640 / 106_600, 'isn': 1.0}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Budget:
     epochs: int
 
 
-PRESETS = {'demo': Budget(400, 60, 8), 'table': Budget(1000, 200, 12), 'smoke': Budget(8, 4, 1)}
+PRESETS = {'demo': Budget(400, 60, 8), 'table': Budget(800, 200, 8), 'smoke': Budget(8, 4, 2)}
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ class Run:
             f'test_evaluator.ann_file={ann_file}',
             f'test_evaluator.outfile_prefix={self.folder}/predictions',
             f'train_cfg.max_epochs={self.epochs}',
-            f'param_scheduler.1.milestones=[{max(1, round(self.epochs * 0.8))}]',
+            f'param_scheduler.1.milestones=[{max(1, round(self.epochs * 0.75))}]',
             f'param_scheduler.1.end={self.epochs}',
+            f'custom_hooks.0.begin={round(self.epochs * 0.4)}',
         ]
 
     def train_command(self) -> list[str]:
@@ -98,7 +99,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     console = Console()
     budget = PRESETS[args.preset]
+    # Commands are run, printed and kept relative to the repository.
     out = args.out.resolve()
+    out = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
+    os.chdir(ROOT)
     scenes = out / 'scenes'
     # The scenes' own seed is fixed; the methods' seeds change weights, order and flips only.
     make_scenes(scenes, budget.images, budget.val_images, SceneConfig.small(), num_workers=args.jobs, progress=True)
@@ -110,8 +114,8 @@ def main(argv: list[str] | None = None) -> None:
     chosen = {r.method: r.folder / 'predictions.bbox.json' for r in runs if r.seed == args.seeds[0]}
     draw_comparison(scenes / 'annotations/instances_val.json', scenes / 'val', chosen, out / 'detections.png')
     browse_chips(runs, out)
-    console.print(f'\n{text}\n', markup=False)
-    console.print(f'Table and pictures: {out}/table.md, octaves.png, detections.png, chips/')
+    console.print(f'\n{text}\n', markup=False, highlight=False, soft_wrap=True)
+    console.print(f'Table and pictures: {out}/table.md, octaves.png, detections.png, chips/', soft_wrap=True)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

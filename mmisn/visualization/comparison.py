@@ -25,10 +25,9 @@ def scale_bounds(key: str) -> tuple[float, float] | None:
 
 
 def range_columns(results: Sequence[Mapping]) -> dict[str, str]:
-    """Metric key and heading of every scale range that the results have, by lower bound, then width."""
+    """Metric key and heading of every scale range that the results have, in their order."""
     bounds = {k: scale_bounds(k) for k in results[0]['metrics']}
-    keys = sorted((k for k, b in bounds.items() if b), key=lambda k: (bounds[k][0], bounds[k][1]))
-    return {k: f'AP [{bounds[k][0]:g}, {bounds[k][1]:g}]' for k in keys}
+    return {k: f'AP [{b[0]:g}, {b[1]:g}]' for k, b in bounds.items() if b}
 
 
 def by_method(results: Sequence[Mapping], key: str) -> dict[str, np.ndarray]:

@@ -49,9 +49,8 @@ _r18_dc5['backbone'].update(_r18)
 _r18_dc5['roi_head']['bbox_head'].update(_small_head)
 
 # ResNet-18-FPN for pictures of 256 px on a CPU: a quarter of the width, anchors for objects of 0.4 times the size, a box head
-# of 128 and 64. It starts from random weights, so nothing is frozen. Group norm, because batch norm would learn one set of
-# statistics for chips of all levels, while each training batch, of one level mostly, is normalised by its own. Pictures are
-# padded to nothing but the largest of the batch.
+# of 128 and 64. It starts from random weights, so nothing is frozen, and batch norm is trained until NormEvalHook fixes its
+# statistics. Pictures are padded to nothing but the largest of the batch.
 _r18_small = dict(
     data_preprocessor=dict(pad_size_divisor=1),
     backbone=dict(
@@ -59,7 +58,7 @@ _r18_small = dict(
         stem_channels=16,
         base_channels=16,
         frozen_stages=-1,
-        norm_cfg=dict(_delete_=True, type='GN', num_groups=8),
+        norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
         init_cfg=None,
     ),
