@@ -25,12 +25,12 @@ from mmisn.testing.benchmarks import (
     Row,
     find_coco_folder,
     loading,
-    markdown_table,
     merging,
     pixels,
     planning,
+    report_csv,
+    report_markdown,
     write_coco_like,
-    write_csv,
 )
 
 SECTIONS = ('planning', 'loading', 'pixels', 'merging')
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory())
             folder = write_coco_like(Path(temporary) / 'data', NUM_DRAWN, np.random.default_rng(0))
         rows = run_sections(args, folder, real, Console(stderr=True))
-    table = markdown_table(rows)
+    table = report_markdown(rows)
     note = (
         f'\n{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {args.rounds} rounds.\n'
     )
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(f'{args.out}.md').write_text(table + note, encoding='utf-8')
-        write_csv(rows, Path(f'{args.out}.csv'))
+        report_csv(rows, Path(f'{args.out}.csv'))
 
 
 if __name__ == '__main__':

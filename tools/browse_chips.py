@@ -15,7 +15,8 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
-from mmisn.datasets import ChipDataset, ChipIndex
+from mmisn.chips import level_name
+from mmisn.datasets import ChipDataset, ChipIndex, objects_of_image
 from mmisn.datasets.transforms import FilterByScale
 from mmisn.structures import ScaleRange
 from mmisn.visualization import (
@@ -23,10 +24,8 @@ from mmisn.visualization import (
     best_states,
     count_states,
     draw_chips,
-    level_name,
     markdown_table,
     object_states,
-    objects_of_image,
     write_csv,
 )
 from mmisn.visualization.object_states import STATES

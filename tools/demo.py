@@ -30,7 +30,7 @@ CONFIGS = {
     'multi-scale': 'configs/baselines/faster-rcnn_r18-small_fpn_1xb4-ms_scenes.py',
     'isn': 'configs/isn/isn-faster-rcnn_r18-small_fpn_1xb8_scenes.py',
 }
-# Multi-scale pictures are smaller on average, 106.6 against 136.6 thousand pixels: more epochs for equal training pixels.
+# Multi-scale pictures are smaller, 106.6 against 136.6 thousand pixels on average: more epochs for equal pixels.
 EPOCHS_PER_EPOCH = {'single-scale': 1.0, 'multi-scale': 136_640 / 106_600, 'isn': 1.0}
 
 

@@ -27,6 +27,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmisn.chips import parse_level
 from mmisn.datasets.annotation_check import check_image_file
 from mmisn.models.detectors.wrap import (
     build_chip_detector,
@@ -34,7 +35,6 @@ from mmisn.models.detectors.wrap import (
     restrict_classes,
     wrap_in_chip_detector,
 )
-from mmisn.visualization.scale_rules import parse_level
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # A drawn picture's longer side, at least; smaller ones are multiplied by a whole number.

@@ -20,6 +20,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
+from mmisn.chips import parse_level
+from mmisn.datasets import objects_of_image
 from mmisn.structures import ScaleRange
 from mmisn.visualization import (
     PAPER_RULES,
@@ -27,9 +29,7 @@ from mmisn.visualization import (
     SeenScales,
     histogram,
     markdown_table,
-    objects_of_image,
     octave_edges,
-    parse_level,
     plot_scales,
     rule_of_generator,
     rule_of_pipeline,

@@ -192,3 +192,16 @@ def check_boxes(boxes_xyxy: np.ndarray) -> np.ndarray:
     if not np.isfinite(boxes).all():
         raise ValueError(f'boxes must be finite, got {boxes[~np.isfinite(boxes).all(axis=1)][0].tolist()}')
     return boxes
+
+
+def parse_level(text: str) -> Level:
+    """A level as typed: a factor such as ``0.5``, or a size such as ``1333x800``."""
+    if 'x' in text:
+        long_side, short_side = text.split('x')
+        return int(long_side), int(short_side)
+    return float(text)
+
+
+def level_name(level: Level) -> str:
+    """A level in a word: ``x0.5`` for a factor, ``1333x800`` for a size."""
+    return f'x{level:g}' if isinstance(level, float) else f'{level[0]}x{level[1]}'

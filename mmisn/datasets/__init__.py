@@ -1,6 +1,15 @@
 from . import samplers, transforms  # noqa: F401
 from .annotation_check import check_annotations
 from .chip_dataset import ChipDataset, ChipIndex
+from .chip_plan import objects_of_image
 from .scenes import SceneConfig, make_scene, make_scenes
 
-__all__ = ['ChipDataset', 'ChipIndex', 'SceneConfig', 'check_annotations', 'make_scene', 'make_scenes']
+__all__ = [
+    'ChipDataset',
+    'ChipIndex',
+    'SceneConfig',
+    'check_annotations',
+    'make_scene',
+    'make_scenes',
+    'objects_of_image',
+]

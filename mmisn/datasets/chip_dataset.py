@@ -18,10 +18,10 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch.utils.data import Dataset
 
-from mmisn.structures import Chip, clip_boxes
+from mmisn.structures import Chip
 
 from .annotation_check import check_annotations, check_image_file, is_coco_dataset
-from .chip_plan import ChipPlan, ImageObjects, cached_plan, make_plan, plan_key
+from .chip_plan import ChipPlan, ImageObjects, cached_plan, make_plan, objects_of_image, plan_key
 
 # How often an epoch may draw the chips of an image and level anew until they are no more than the planned ones.
 MAX_DRAWS = 8
@@ -182,11 +182,8 @@ class ChipDataset(Dataset):
 
     def _objects_of(self, image: int) -> ImageObjects:
         info = self.dataset.get_data_info(image)
-        image_wh = (info['width'], info['height'])
-        # float32 first, as LoadAnnotations does, so that planning and training judge the very same numbers.
-        boxes = [i['bbox'] for i in info['instances'] if not i.get('ignore_flag')]
-        boxes = np.array(boxes, np.float32).reshape(-1, 4).astype(np.float64)
-        return ImageObjects(image_wh, clip_boxes(boxes, image_wh))
+        boxes, ignored = objects_of_image(info)
+        return ImageObjects((info['width'], info['height']), boxes[~ignored])
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmdet.registry import TASK_UTILS
 from mmengine.logging import print_log
 from rich.progress import track
+
+from mmisn.structures import clip_boxes
 
 # Part of the cache key: raise it when the arrays or their meaning change.
 PLAN_FORMAT = 1
@@ -37,6 +40,22 @@ class ImageObjects:
 
     image_wh: tuple[int, int]
     boxes_xyxy: np.ndarray
+
+
+def objects_of_image(info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and ignore flags of a data info of an mmdet dataset.
+
+    Args:
+        info: With ``width``, ``height`` and ``instances``.
+
+    Returns:
+        (N, 4) float64 boxes in original pixels, clipped to the image, as chips are planned with them, and (N,) ignore
+        flags.
+    """
+    # float32 first, as LoadAnnotations does, so that planning and training judge the very same numbers.
+    boxes = np.array([i['bbox'] for i in info['instances']], np.float32).reshape(-1, 4)
+    ignored = np.array([bool(i.get('ignore_flag')) for i in info['instances']], bool)
+    return clip_boxes(boxes.astype(np.float64), (info['width'], info['height'])), ignored
 
 
 @dataclass(frozen=True)

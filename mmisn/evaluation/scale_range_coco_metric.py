@@ -114,8 +114,8 @@ class ScaleRangeCocoMetric(CocoMetric):
         self._coco_api = _EmptyResultsCOCO.adopt(self._coco_api)
         if 0 in self._coco_api.anns:
             MMLogger.get_current_instance().warning(
-                'the annotation file has an annotation with id 0, which pycocotools takes for "no match": an object that '
-                'is found counts as missed. Number annotations from 1'
+                'the annotation file has an annotation with id 0, which pycocotools takes for "no match": it counts as '
+                'missed when it is found. Number annotations from 1'
             )
         if not any(len(result['labels']) for result in results):
             MMLogger.get_current_instance().warning(f'nothing was detected in any of the {len(results)} images')

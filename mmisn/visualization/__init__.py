@@ -1,8 +1,8 @@
 from .chip_picture import ChipView, draw_chips
-from .object_states import best_states, count_states, object_states, objects_of_image
+from .object_states import best_states, count_states, object_states
 from .scale_histogram import SeenScales, histogram, octave_edges, overlap, see_scales
 from .scale_plot import plot_scales
-from .scale_rules import PAPER_RULES, ScaleRule, level_name, parse_level, rule_of_generator, rule_of_pipeline
+from .scale_rules import PAPER_RULES, ScaleRule, rule_of_generator, rule_of_pipeline
 from .tables import markdown_table, write_csv
 
 __all__ = [
@@ -14,13 +14,10 @@ __all__ = [
     'count_states',
     'draw_chips',
     'histogram',
-    'level_name',
     'markdown_table',
     'object_states',
-    'objects_of_image',
     'octave_edges',
     'overlap',
-    'parse_level',
     'plot_scales',
     'rule_of_generator',
     'rule_of_pipeline',

@@ -1,6 +1,5 @@
 """Set methods side by side: a table, AP by scale octave, and their detections on the same pictures."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,8 @@ matplotlib.use('Agg')
 import cv2  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+
+from .tables import markdown_table, write_csv  # noqa: E402
 
 AP_IN_RANGE = re.compile(r'coco/bbox_mAP_([\d.]+)_([\d.]+|inf)$')
 # Columns of the table before those of the scale ranges.
@@ -56,10 +57,8 @@ def write_table(results: Sequence[Mapping], prefix: Path) -> str:
         cells = [_spell(by_method(own, key)[method]) for key in columns]
         seconds = [_mean_seconds(own, step) for step in ('train', 'test')]
         rows.append([method, str(len(own)), *cells, *seconds])
-    with open(prefix.with_suffix('.csv'), 'w', newline='') as file:
-        csv.writer(file).writerows([header, *rows])
-    lines = [header, ['---'] * len(header), *rows]
-    text = '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    write_csv(prefix.with_suffix('.csv'), header, rows)
+    text = markdown_table(header, rows)
     prefix.with_suffix('.md').write_text(text + '\n')
     return text
 

@@ -6,11 +6,10 @@ Shape shorthand: N objects, C chips.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from mmisn.structures import Chip, ScaleRange, clip_boxes
+from mmisn.structures import Chip, ScaleRange
 
 TRAINED = 'trained'
 OUT_OF_RANGE = 'out of range'
@@ -73,18 +72,3 @@ def count_states(states: Sequence[np.ndarray], levels: Sequence[int], num_levels
     for level, of_chip in zip(levels, states):
         counts[level] += [int((of_chip == state).sum()) for state in STATES]
     return counts
-
-
-def objects_of_image(info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and ignore flags of a data info of an mmdet dataset.
-
-    Args:
-        info: With ``width``, ``height`` and ``instances``.
-
-    Returns:
-        (N, 4) float64 boxes in original pixels, clipped to the image, as chips are planned with them, and (N,) ignore
-        flags.
-    """
-    boxes = np.array([i['bbox'] for i in info['instances']], np.float32).reshape(-1, 4)
-    ignored = np.array([bool(i.get('ignore_flag')) for i in info['instances']], bool)
-    return clip_boxes(boxes.astype(np.float64), (info['width'], info['height'])), ignored

@@ -9,9 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from mmisn.chips import level_name
+
 from .chip_picture import LEVEL_COLORS
 from .scale_histogram import SeenScales, histogram, octave_edges
-from .scale_rules import level_name
 
 TRAINED_COLOR = '#2a9d4a'
 IGNORED_COLOR = '#d62728'

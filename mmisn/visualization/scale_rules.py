@@ -124,16 +124,3 @@ def _levels_of_resize(transform: dict) -> list[Level]:
 
 def _hashable(level: Any) -> Any:
     return tuple(level) if isinstance(level, (list, tuple)) else level
-
-
-def parse_level(text: str) -> Level:
-    """A level as typed: a factor such as ``0.5``, or a size such as ``1333x800``."""
-    if 'x' in text:
-        long_side, short_side = text.split('x')
-        return int(long_side), int(short_side)
-    return float(text)
-
-
-def level_name(level: Level) -> str:
-    """A level in a word: ``x0.5`` for a factor, ``1333x800`` for a size."""
-    return f'x{level:g}' if isinstance(level, float) else f'{level[0]}x{level[1]}'

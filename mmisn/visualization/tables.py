@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 
-def markdown_table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table whose columns line up; the first column is left-aligned, the others right-aligned."""
+def markdown_table(header: Sequence[Any], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
+    """A Markdown table whose columns line up; the first ``left`` columns are left-aligned, the others right-aligned."""
     cells = [[str(v).replace('|', r'\|') for v in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
-        first, *others = (v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(row, widths)))
-        return '| ' + ' | '.join([first, *others]) + ' |'
+        aligned = (v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(row, widths)))
+        return '| ' + ' | '.join(aligned) + ' |'
 
-    rule = ['-' * w if i == 0 else '-' * (w - 1) + ':' for i, w in enumerate(widths)]
+    rule = ['-' * w if i < left else '-' * (w - 1) + ':' for i, w in enumerate(widths)]
     return '\n'.join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 

@@ -22,13 +22,13 @@ from mmisn.testing.benchmarks import (
     coco_like,
     find_coco_folder,
     interleaved,
-    markdown_table,
     merging,
     pixels,
     planning,
+    report_csv,
+    report_markdown,
     timing,
     write_coco_like,
-    write_csv,
 )
 from mmisn.testing.benchmarks.plain_python import greedy_cover_sparse, plain_plan
 from mmisn.testing.cover_reference import encloses, greedy_cover_reference
@@ -133,13 +133,13 @@ def test_pixel_rows_take_single_scale_as_the_yardstick(tmp_path, monkeypatch):
 # The table.
 
 
-def test_markdown_table():
+def test_report_markdown():
     rows = [
         Row('a|b', '1 ms', 'mmdet, 2 ms', 2.0, Target(2, at_least=True)),
         Row('c', '7 Mpx', 'single', 1.5, Target(1.3, at_least=False), 'x the pixels'),
         Row('d', '3'),
     ]
-    assert markdown_table(rows) == (
+    assert report_markdown(rows) == (
         '| what | ours  | yardstick   | ratio            | target              |\n'
         '| ---- | ----- | ----------- | ---------------- | ------------------- |\n'
         '| a\\|b | 1 ms  | mmdet, 2 ms | 2 x as fast      | at least 2: met     |\n'
@@ -149,7 +149,7 @@ def test_markdown_table():
 
 
 def test_csv_keeps_the_full_ratio(tmp_path):
-    write_csv([Row('a,b', '1 ms', 'x', 1 / 3, Target(1, at_least=True)), Row('c', '2')], tmp_path / 't.csv')
+    report_csv([Row('a,b', '1 ms', 'x', 1 / 3, Target(1, at_least=True)), Row('c', '2')], tmp_path / 't.csv')
     with open(tmp_path / 't.csv', newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == dict(
@@ -189,7 +189,7 @@ def test_main_prints_and_writes_the_table(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, 'NUM_DRAWN', 3)
     tool.main(['merging', 'planning', '--out', str(tmp_path / 'new' / 'table')])
     assert seen == dict(sections=('planning', 'merging'), images=3, real=False)
-    table = markdown_table([Row('x', '1', 'y', 3.0)])
+    table = report_markdown([Row('x', '1', 'y', 3.0)])
     assert capsys.readouterr().out.startswith(table)
     assert (tmp_path / 'new' / 'table.md').read_text().startswith(table)
     assert (tmp_path / 'new' / 'table.csv').read_text().splitlines()[1] == 'x,1,y,3.0,x as fast,,'

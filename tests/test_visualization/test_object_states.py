@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
 
+from mmisn.datasets import objects_of_image
 from mmisn.datasets.transforms import CropChip, FilterByScale
 from mmisn.structures import Chip, ScaleRange
-from mmisn.visualization import best_states, count_states, object_states, objects_of_image
+from mmisn.visualization import best_states, count_states, object_states
 from mmisn.visualization.object_states import CROWD, NOT_ENCLOSED, NOT_SHOWN, OUT_OF_RANGE, TRAINED
 
 # Shows [10, 60] x [20, 70] at factor 2.

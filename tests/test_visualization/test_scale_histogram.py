@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmisn.chips import CoverChips
+from mmisn.chips import CoverChips, parse_level
 from mmisn.datasets.chip_plan import ImageObjects, make_plan
 from mmisn.structures import ScaleRange
 from mmisn.visualization import (
@@ -16,7 +16,6 @@ from mmisn.visualization import (
     histogram,
     octave_edges,
     overlap,
-    parse_level,
     plot_scales,
     rule_of_generator,
     rule_of_pipeline,

@@ -37,7 +37,7 @@ class GenerateChips(BaseTransform):
     are counted, and the counts logged at each power of two. With a generator of fixed views (``PyramidChips``) of one
     factor and one flip nothing is random: that is one view of a test pyramid.
 
-    ``ChipDataset`` does the same for every chip of every image, from a plan made once, and does not need this transform.
+    ``ChipDataset`` does the same for every chip of every image, from a plan made once, without this transform.
 
     Required Keys:
 

@@ -9,10 +9,10 @@ from mmengine.model import is_model_wrapper
 class NormEvalHook(Hook):
     """From some epoch on, let the backbone's batch norm use its running statistics in training, too.
 
-    Batches of ``ChipBatchSampler`` hold chips of one level mostly, so batch statistics are those of the level, while the
-    running statistics, which testing uses, are an average over all levels. A network that is trained from scratch learns
-    with the former and has to get used to the latter before it is tested. Pretrained backbones, whose statistics are
-    fixed from the start (``norm_eval=True``), do not need this.
+    Batches of ``ChipBatchSampler`` hold chips of one level mostly, so batch statistics are those of the level, while
+    the running statistics, which testing uses, are an average over all levels. A network that is trained from scratch
+    learns with the former and has to get used to the latter before it is tested. Pretrained backbones, whose
+    statistics are fixed from the start (``norm_eval=True``), do not need this.
 
     Args:
         begin: First epoch, counted from 0, that is trained with running statistics.

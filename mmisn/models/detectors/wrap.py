@@ -15,6 +15,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mmisn.chips import level_name
 from mmisn.chips.levels import Level, build_levels
 
 DEFAULT_LEVELS = (1.0, 2.0)
@@ -171,7 +172,7 @@ def _filter_of(scale_range: Any, edge_margin: float | None) -> dict:
 
 
 def _spell(settings: ViewSettings, edge_margin: float | None) -> str:
-    levels = ', '.join(f'x{v:g}' if isinstance(v, float) else f'{v[0]}x{v[1]}' for v in settings.levels)
+    levels = ', '.join(map(level_name, settings.levels))
     scales = 'all scales' if settings.scale_range is None else f'scales in {settings.scale_range} view px'
     flipped = ', each flipped too' if True in settings.flips else ''
     edge = '' if edge_margin is None else f', nothing within {edge_margin:g} px of a tile edge'

@@ -1,7 +1,7 @@
 """What ``tools/benchmark.py`` measures, one module per section of its table."""
 
 from .coco_like import CocoFolder, coco_like_objects, find_coco_folder, write_coco_like
-from .report import Row, Target, markdown_table, write_csv
+from .report import Row, Target, report_csv, report_markdown
 from .timing import interleaved
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     'coco_like_objects',
     'find_coco_folder',
     'interleaved',
-    'markdown_table',
+    'report_markdown',
     'write_coco_like',
-    'write_csv',
+    'report_csv',
 ]

@@ -1,9 +1,10 @@
 """The table of a benchmark."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from mmisn.visualization import markdown_table, write_csv
 
 
 @dataclass(frozen=True)
@@ -57,23 +58,21 @@ class Row:
 HEADER = ('what', 'ours', 'yardstick', 'ratio', 'target')
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """The rows as one Markdown table, its columns aligned."""
-    lines = [list(HEADER), *(row.cells() for row in rows)]
-    lines = [[cell.replace('|', '\\|') for cell in line] for line in lines]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(HEADER))]
-    lines.insert(1, ['-' * width for width in widths])
-    return '\n'.join('| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |' for line in lines) + '\n'
+CSV_HEADER = ('what', 'ours', 'yardstick', 'ratio', 'ratio_is', 'target', 'met')
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
+def report_markdown(rows: Sequence[Row]) -> str:
+    """The rows as one Markdown table."""
+    return markdown_table(HEADER, [row.cells() for row in rows], left=len(HEADER)) + '\n'
+
+
+def report_csv(rows: Sequence[Row], path: Path) -> None:
     """Write the rows, with the ratio and the bound as plain numbers."""
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['what', 'ours', 'yardstick', 'ratio', 'ratio_is', 'target', 'met'])
-        for row in rows:
-            target, met = ('', '')
-            if row.target is not None and row.ratio is not None:
-                target, met = str(row.target), row.target.is_met(row.ratio)
-            ratio, ratio_is = ('', '') if row.ratio is None else (repr(float(row.ratio)), row.ratio_is)
-            writer.writerow([row.what, row.ours, row.yardstick, ratio, ratio_is, target, met])
+    write_csv(path, CSV_HEADER, [_plain_cells(row) for row in rows])
+
+
+def _plain_cells(row: Row) -> list[str]:
+    if row.ratio is None:
+        return [row.what, row.ours, row.yardstick, '', '', '', '']
+    target, met = ('', '') if row.target is None else (str(row.target), str(row.target.is_met(row.ratio)))
+    return [row.what, row.ours, row.yardstick, repr(float(row.ratio)), row.ratio_is, target, met]
