@@ -3,7 +3,7 @@ VENV ?= .venv
 # Runs inside the environment see its commands first: mim calls `python`.
 RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: demo test env lint format clean
+.PHONY: help demo test env lint format clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -14,7 +14,14 @@ help:
 
 env: $(VENV)/.ready
 
-$(VENV)/.ready: requirements.txt tools/make_env.sh setup.cfg pyproject.toml
+# Another TORCH or PYTHON than last time makes the stamp newer, and the environment anew.
+STAMP = $(VENV).stamp
+export TORCH PYTHON
+$(STAMP): FORCE
+	@echo "$(TORCH) $(PYTHON)" | cmp -s - $@ || echo "$(TORCH) $(PYTHON)" >$@
+FORCE:
+
+$(VENV)/.ready: $(STAMP) requirements.txt tools/make_env.sh setup.cfg pyproject.toml
 	@VENV="$(VENV)" bash tools/make_env.sh
 	@touch $@
 
@@ -33,4 +40,4 @@ format: env
 	@$(RUN) ruff format .
 
 clean:
-	rm -rf $(VENV) work_dirs/demo
+	rm -rf $(VENV) $(STAMP) work_dirs/demo

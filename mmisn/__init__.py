@@ -18,10 +18,10 @@ if find_spec('mmdet') is not None:
     allow_mmengine_checkpoints()
     allow_cpu_processes()
 
-    from . import chips, datasets, evaluation, models, visualization  # noqa: F401
+    from . import chips, datasets, engine, evaluation, models, visualization  # noqa: F401
 else:
 
     def __getattr__(name: str):
-        if name in ('chips', 'datasets', 'evaluation', 'models', 'visualization'):
+        if name in ('chips', 'datasets', 'engine', 'evaluation', 'models', 'visualization'):
             check_environment()
         raise AttributeError(f'module mmisn has no attribute {name!r}')

@@ -53,7 +53,10 @@ def test_every_config_lets_ranks_differ():
 
 def test_small_configs_share_the_statistics_of_batch_norm():
     """They train batch norm; the others have its statistics fixed."""
-    assert Config.fromfile(SCENES).custom_hooks == [dict(type='SyncBuffersHook')]
+    assert Config.fromfile(SCENES).custom_hooks == [
+        dict(type='NormEvalHook', begin=3),
+        dict(type='SyncBuffersHook'),
+    ]
     assert not Config.fromfile(SCENES).model.backbone.norm_eval
     assert Config.fromfile(CONFIGS / 'isn' / 'isn-faster-rcnn_r50_fpn_8xb4-18e_coco.py').model.backbone.norm_eval
 

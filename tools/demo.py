@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -142,7 +143,9 @@ def run_all(runs: list[Run], jobs: int, console: Console) -> None:
                 active = [job for job in active if not job.advance()]
         finally:
             for job in active:
-                job.process.terminate()
+                # The whole group: mim starts the training as a process of its own.
+                if job.process.poll() is None:
+                    os.killpg(job.process.pid, signal.SIGTERM)
 
 
 class Job:
@@ -163,9 +166,11 @@ class Job:
         self.progress.console.print(f'$ {shlex.join(command)}', markup=False, highlight=False, soft_wrap=True)
         self.log = self.run.folder / f'{step}.log'
         # One thread each: two trainings side by side use two cores better than one training does.
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'}
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore', 'CUDA_VISIBLE_DEVICES': ''}
         with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
 
     def advance(self) -> bool:
         """Update the bar, go on to the next step; whether all is done."""

@@ -22,7 +22,26 @@ command -v c++ >/dev/null || {
     exit 1
 }
 
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+[ -f "$include/Python.h" ] || {
+    echo "make env: $include/Python.h was not found, which building mmcv's ops needs. Debian/Ubuntu: apt-get install python3.11-dev" >&2
+    exit 1
+}
+"$python" -c 'import ctypes; ctypes.CDLL("libGL.so.1"); ctypes.CDLL("libglib-2.0.so.0")' 2>/dev/null || {
+    [ "$(uname)" != Linux ] || {
+        echo "make env: libGL.so.1 or libglib-2.0.so.0 is missing, which OpenCV needs. Debian/Ubuntu: apt-get install libgl1 libglib2.0-0" >&2
+        exit 1
+    }
+}
+
+# A venv without pip is what is left where ensurepip was missing.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || {
+    rm -rf "$venv"
+    "$python" -m venv "$venv" || {
+        echo "make env: '$python -m venv' failed. Debian/Ubuntu: apt-get install python3.11-venv" >&2
+        exit 1
+    }
+}
 py=$venv/bin/python
 pip() { "$py" -m pip --disable-pip-version-check -q "$@"; }
 
@@ -31,13 +50,21 @@ pip install --upgrade pip
 # mmcv's setup.py and mim import pkg_resources: setuptools 80.9 warns at each import of it, 81 no longer ships it.
 pip install 'setuptools>=77.0.3,<80.9' wheel ninja numpy "$torch"
 
+# Ops for the GPU are compiled where there is one and a CUDA compiler; elsewhere a GPU is hidden from mmcv's setup.
+ops=cpu
+if command -v nvcc >/dev/null && "$py" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    ops=cuda
+else
+    export CUDA_VISIBLE_DEVICES=
+fi
 key=$("$py" - <<PY
 import platform, sys, torch
-print(f'mmcv{"$mmcv"}-torch{torch.__version__}-cp{sys.version_info[0]}{sys.version_info[1]}-{platform.machine()}')
+python = f'cp{sys.version_info[0]}{sys.version_info[1]}'
+print(f'mmcv$mmcv-torch{torch.__version__}-$ops-{python}-{platform.machine()}')
 PY
 )
 if ! ls "$cache/$key"/mmcv-*.whl >/dev/null 2>&1; then
-    echo "== mmcv $mmcv: compiling its ops against this torch (once; 5 to 10 minutes on 2 cores)"
+    echo "== mmcv $mmcv: compiling its $ops ops against this torch (once; 5 to 10 minutes on 2 cores)"
     mkdir -p "$cache"
     partial=$(mktemp -d "$cache/.partial-XXXXXX")
     trap 'rm -rf "$partial"' EXIT

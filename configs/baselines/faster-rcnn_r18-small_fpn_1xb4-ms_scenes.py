@@ -14,5 +14,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, begin=0, end=1, convert_to_iter_based=True),
     dict(type='MultiStepLR', begin=0, end=10, milestones=[8], gamma=0.1),
 ]
-custom_hooks = [dict(type='NormEvalHook', begin=4)]
+custom_hooks = [dict(type='NormEvalHook', begin=4), dict(type='SyncBuffersHook')]
 auto_scale_lr = dict(base_batch_size=4)

@@ -6,7 +6,6 @@ on the long side alone, as SNIPER's coarsest level has it, is ``(512, 512)``.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from numbers import Real
@@ -15,12 +14,9 @@ from typing import Any
 import numpy as np
 from mmcv import rescale_size
 
-from mmisn.structures import Chip, ScaleRange, scale_gaps
+from mmisn.structures import Chip, ScaleRange, is_range_list, warn_of_scale_gaps
 
 Level = float | tuple[int, int]
-
-# Sizes are whole pixels, so that ranges which join at one scale may miss each other by a rounding: no gap to report.
-GAP_TOLERANCE = 1e-3
 
 
 def build_level(level: Any) -> Level:
@@ -73,8 +69,7 @@ def build_level_ranges(scale_range: Any, num_levels: int) -> tuple[ScaleRange, .
     Raises:
         ValueError: If a list of ranges has another length.
     """
-    is_list = isinstance(scale_range, (list, tuple)) and not any(isinstance(r, Real) for r in scale_range)
-    if not is_list:
+    if not is_range_list(scale_range):
         return (ScaleRange.build(scale_range),) * num_levels
     if len(scale_range) != num_levels:
         raise ValueError(
@@ -155,15 +150,8 @@ def check_level_gaps(
         # A large square, since a small image's rounded size would blur the factor.
         side = max(1, int(1e6 / factor + 0.5))
         in_original.append(scale_range.in_original(Chip.full((side, side), (int(side * factor + 0.5),) * 2)))
-    gaps = [(above, below) for above, below in scale_gaps(in_original) if below > above * (1 + GAP_TOLERANCE)]
-    if gaps:
-        spelled = ', '.join(f'({above:.5g}, {below:.5g})' for above, below in gaps)
-        warnings.warn(
-            f'objects of scale {spelled} original px (image of {image_wh[0]}x{image_wh[1]}) are in range of no level '
-            f'of {list(levels)}; add a level or widen the ranges',
-            stacklevel=2,
-        )
-    return gaps
+    what = f'no level of {list(levels)} (image of {image_wh[0]}x{image_wh[1]})'
+    return warn_of_scale_gaps(in_original, what)
 
 
 def check_image_wh(image_wh: Sequence[int]) -> tuple[int, int]:

@@ -44,6 +44,7 @@ def check_annotations(ann_file: str | Path, classes: Sequence[str] | None = None
             raise ValueError(f'{ann_file} is no COCO annotation file: it has no list "{key}"')
     if not coco['annotations']:
         raise ValueError(f'{ann_file} has no annotations: there is nothing to train on')
+    _check_records(coco, ann_file)
     names = {c['id']: c['name'] for c in coco['categories']}
     classes = list(names.values()) if classes is None else classes
     if not set(names.values()) & set(classes):
@@ -67,6 +68,34 @@ def _read(ann_file: str | Path) -> dict:
     return coco
 
 
+# What every record of a list must have, and of which type.
+_REQUIRED = {
+    'images': dict(id=(int, str), file_name=str, width=int, height=int),
+    'categories': dict(id=int, name=str),
+    'annotations': dict(id=(int, str), image_id=(int, str), category_id=int, area=(int, float)),
+}
+
+
+def _check_records(coco: dict, ann_file: str | Path) -> None:
+    for kind, required in _REQUIRED.items():
+        seen = set()
+        for record in coco[kind]:
+            for key, types in required.items():
+                if not isinstance(record.get(key), types) or isinstance(record.get(key), bool):
+                    hint = ' (the mask area, or width * height)' if key == 'area' else ''
+                    raise ValueError(
+                        f'{ann_file}: {kind} {record.get("id")} has {key!r}: {record.get(key)!r}; '
+                        f'{_spell_types(types)} is needed there{hint}'
+                    )
+            if record['id'] in seen:
+                raise ValueError(f'{ann_file}: two {kind} have the id {record["id"]}')
+            seen.add(record['id'])
+
+
+def _spell_types(types: type | tuple[type, ...]) -> str:
+    return ' or '.join(t.__name__ for t in (types if isinstance(types, tuple) else (types,)))
+
+
 def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str], ann_file: str | Path) -> str | None:
     where = f'{ann_file}: annotation {ann.get("id")}'
     box = ann.get('bbox')
@@ -79,12 +108,10 @@ def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str],
     if names.get(ann['category_id']) not in classes:
         return 'of a category that is not among the classes'
     if ann.get('ignore'):
-        return 'marked "ignore"'
+        return 'marked "ignore" (trained as background; "iscrowd": 1 makes an ignored region)'
     x, y, w, h = box
     if w < 1 or h < 1:
         return 'a box with a side below 1 px'
-    if 'area' not in ann:
-        raise ValueError(f'{where} has no "area"; CocoDataset needs one (the mask area, or width * height)')
     if not ann['area'] > 0:
         return 'an area that is not positive'
     width, height = sizes[ann['image_id']]
@@ -93,6 +120,8 @@ def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str],
     return None
 
 
+# Number of the orientation among the EXIF tags.
+_ORIENTATION = 0x0112
 # Last bytes of a whole file.
 _END_MARKS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
 
@@ -108,20 +137,26 @@ def check_image_file(path: str | Path, width: int, height: int) -> str | None:
     try:
         with Image.open(path) as image:
             size, kind = image.size, image.format
+            # Loading applies the orientation; from 5 on it swaps the sides.
+            if kind == 'JPEG' and image.getexif().get(_ORIENTATION, 1) >= 5:
+                size = size[::-1]
     except FileNotFoundError:
         return 'is missing'
     except OSError as error:
         return f'cannot be read: {error}'
     if size != (width, height):
         return f'is {size[0]}x{size[1]} px, but its annotation says {width}x{height}'
-    if kind in _END_MARKS:
-        with open(path, 'rb') as file:
-            file.seek(0, 2)
-            # Cameras pad files with zeros or notes of their own after the end mark.
-            file.seek(max(0, file.tell() - 4096))
-            if _END_MARKS[kind] not in file.read():
-                return 'is truncated'
+    if kind in _END_MARKS and not _has_end_mark(Path(path), _END_MARKS[kind]):
+        return 'is truncated'
     return None
+
+
+def _has_end_mark(path: Path, mark: bytes) -> bool:
+    with open(path, 'rb') as file:
+        file.seek(0, 2)
+        # Cameras pad files with zeros after the mark; the whole file is searched only where a film or the like follows.
+        file.seek(max(0, file.tell() - 4096))
+        return mark in file.read() or mark in path.read_bytes()
 
 
 def is_coco_dataset(dataset) -> bool:

@@ -183,7 +183,7 @@ class ChipDataset(Dataset):
     def _objects_of(self, image: int) -> ImageObjects:
         info = self.dataset.get_data_info(image)
         boxes, ignored = objects_of_image(info)
-        return ImageObjects((info['width'], info['height']), boxes[~ignored])
+        return ImageObjects((info['width'], info['height']), boxes[~ignored], info['img_path'])
 
     def __len__(self) -> int:
         return len(self.plan)

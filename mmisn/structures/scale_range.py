@@ -1,8 +1,10 @@
 """The one definition of "in range" (ISN sections 3.2 and 3.3.1)."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -141,8 +143,39 @@ def scales_of_boxes(boxes_xyxy):
     if isinstance(boxes_xyxy, np.ndarray):
         wh = np.maximum(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2], 0)
         return np.sqrt(wh[..., 0] * wh[..., 1])
+    if boxes_xyxy.dtype.itemsize < 4:
+        # The area of 256x256 px overflows half precision.
+        boxes_xyxy = boxes_xyxy.float()
     wh = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).clamp(min=0)
     return (wh[..., 0] * wh[..., 1]).sqrt()
+
+
+def is_range_list(cfg: Any) -> bool:
+    """Whether a config holds several ranges; a list with a number in it is one range, (lower, upper)."""
+    return isinstance(cfg, (list, tuple)) and not any(isinstance(v, Real) for v in cfg)
+
+
+# Sizes of views are whole pixels, which moves bounds that should meet; gaps below this share of a scale do not count.
+GAP_TOLERANCE = 1e-3
+
+
+def warn_of_scale_gaps(ranges: Sequence[ScaleRange], what: str) -> list[tuple[float, float]]:
+    """Warn of the scales between the smallest and the largest covered one that no range holds.
+
+    Args:
+        ranges: Ranges of one measure, all in the original frame.
+        what: What has these ranges, for the warning.
+
+    Returns:
+        Open intervals ``(above, below)`` in original pixels, in ascending order.
+    """
+    gaps = [(above, below) for above, below in scale_gaps(ranges) if below > above * (1 + GAP_TOLERANCE)]
+    if gaps:
+        spelled = ', '.join(f'({above:.5g}, {below:.5g})' for above, below in gaps)
+        warnings.warn(
+            f'objects of scale {spelled} original px are in range of {what}; add one or widen the ranges', stacklevel=3
+        )
+    return gaps
 
 
 def scale_gaps(ranges: Sequence[ScaleRange]) -> list[tuple[float, float]]:

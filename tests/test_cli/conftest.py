@@ -46,7 +46,7 @@ _base_ = {base!r}
 data_root = {root!r}
 ann_file = data_root + 'annotations/instances_val.json'
 custom_imports = dict(imports=['mmisn', 'record_chips'])
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='RecordChips')]
+custom_hooks = [dict(type='NormEvalHook', begin=1), dict(type='SyncBuffersHook'), dict(type='RecordChips')]
 train_cfg = dict(max_epochs=2)
 train_dataloader = dict(
     num_workers=0,

@@ -35,7 +35,7 @@ def test_left_out_annotations_are_counted_by_reason(coco_folder):
         'a box with a side below 1 px': 2,
         'a box that lies off the image': 2,
         'an area that is not positive': 1,
-        'marked "ignore"': 1,
+        'marked "ignore" (trained as background; "iscrowd": 1 makes an ignored region)': 1,
         'of a category that is not among the classes': 1,
     }
 
@@ -66,7 +66,12 @@ def test_nan_and_infinity_are_named(coco_folder, value):
         (lambda c: c['annotations'][0].update(bbox=[1, 2, 3]), r'a COCO box is \[x, y, width, height\]'),
         (lambda c: c['annotations'][0].update(bbox=[1, 2, 3, None]), 'must be finite'),
         (lambda c: c['annotations'][0].update(image_id=5), 'belongs to image 5'),
-        (lambda c: c['annotations'][0].pop('area'), 'has no "area"'),
+        (lambda c: c['annotations'][0].pop('area'), "annotations 1 has 'area': None; int or float is needed"),
+        (lambda c: c['annotations'][0].update(area=None), "annotations 1 has 'area': None"),
+        (lambda c: c['annotations'][0].pop('category_id'), "annotations 1 has 'category_id': None; int is needed"),
+        (lambda c: c['images'][0].update(width='120'), "images 100 has 'width': '120'; int is needed"),
+        (lambda c: c['images'][0].pop('file_name'), "images 100 has 'file_name': None; str is needed"),
+        (lambda c: c['images'].append(c['images'][0]), 'two images have the id 100'),
         (lambda c: [k.update(name='x') for k in c['categories']], 'none is the same'),
     ],
 )
@@ -96,3 +101,22 @@ def test_image_files(coco_folder, suffix):
     assert check_image_file(path, 100, 80) == 'is truncated'
     path.write_bytes(b'')
     assert check_image_file(path, 100, 80).startswith('cannot be read')
+
+
+@pytest.mark.parametrize(('orientation', 'size'), [(1, (100, 80)), (3, (100, 80)), (6, (80, 100))])
+def test_rotated_photographs_have_the_size_that_loading_gives_them(tmp_path, orientation, size):
+    import mmcv
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new('RGB', (100, 80)).save(tmp_path / 'a.jpg', exif=exif)
+    assert mmcv.imread(tmp_path / 'a.jpg').shape[1::-1] == size
+    assert check_image_file(tmp_path / 'a.jpg', *size) is None
+    assert 'annotation says' in check_image_file(tmp_path / 'a.jpg', size[0] + 1, size[1])
+
+
+def test_a_film_after_the_photograph_is_no_truncation(coco_folder):
+    path = coco_folder([(100, 80)], [SHIP], '.jpg') / 'images' / '000000.jpg'
+    path.write_bytes(path.read_bytes() + bytes(10_000))
+    assert check_image_file(path, 100, 80) is None

@@ -103,6 +103,15 @@ def test_last_batch(drop_last, batches):
     assert len(sampler) == len(list(sampler)) == batches
 
 
+def test_drop_last_leaves_out_chips_of_any_size():
+    sampler = ChipBatchSampler(sampler_of(), 4, drop_last=True)
+    missing = set()
+    for epoch in range(20):
+        sampler.sampler.set_epoch(epoch)
+        missing |= set(range(27)) - {i.chip for b in sampler for i in b}
+    assert {SIZES[i] for i in missing} == set(SIZES)
+
+
 def test_budget_uses_every_chip_before_any_again():
     sizes = [(10, 10)] * 30
     # 10 images at 70 px each are 700 px: 7 chips of 100 px an epoch.

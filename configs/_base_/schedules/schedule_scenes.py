@@ -18,5 +18,6 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 
-# Random weights: the statistics of batch norm are learned first, then fixed (see NormEvalHook).
-custom_hooks = [dict(type='NormEvalHook', begin=3)]
+# Random weights: the statistics of batch norm are learned first, then fixed (see NormEvalHook). Until then they would differ
+# between processes.
+custom_hooks = [dict(type='NormEvalHook', begin=3), dict(type='SyncBuffersHook')]

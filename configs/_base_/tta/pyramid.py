@@ -14,11 +14,7 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [
-                dict(
-                    type='GenerateChips',
-                    generator=dict(type='PyramidChips', factors=[factor]),
-                    scale_range=(16, 560),
-                )
+                dict(type='GenerateChips', generator=dict(type='PyramidChips', factors=[factor]))
                 for factor in (4.0, 2.0, 1.0, 0.5, 0.25)
             ],
             [dict(type='CropChip')],

@@ -7,11 +7,7 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [
-                dict(
-                    type='GenerateChips',
-                    generator=dict(type='PyramidChips', factors=[factor]),
-                    scale_range=(8, 280),
-                )
+                dict(type='GenerateChips', generator=dict(type='PyramidChips', factors=[factor]))
                 for factor in (2.0, 1.0, 0.5, 0.25, 0.125)
             ],
             [dict(type='CropChip')],

@@ -111,6 +111,9 @@ class ChipBatchSampler(Sampler):
     def __iter__(self) -> Iterator[list[ChipIndex]]:
         sampler, total = self.sampler, self.batch_size * self.sampler.world_size
         indices = sampler.epoch_indices()
+        if self.drop_last:
+            # Before sorting, so that it is chips of any size that are left out, not always the largest.
+            indices = indices[: len(self) * total]
         sizes = sampler.dataset.view_sizes_wh[[i.chip for i in indices]]
         order = np.lexsort((sizes[:, 0], sizes[:, 1]))
         missing = len(self) * total - len(order)

@@ -48,24 +48,21 @@ class GenerateChips(BaseTransform):
     Added Keys:
 
     - chip (Chip)
-    - scale_range (tuple[float, float]): in view pixels, where a range is known
+    - scale_range (tuple[float, float]): in view pixels; of training chips only
 
     Args:
         generator: Config of a chip generator (registry ``TASK_UTILS``).
         flip_prob: Probability of a left-right flip of a training chip.
-        scale_range: Range of the views of a fixed generator, for the parts that filter by it in testing. A training
-            generator brings its own.
 
     Raises:
         ValueError: If ``flip_prob`` is not a probability.
     """
 
-    def __init__(self, generator: dict, flip_prob: float = 0.0, scale_range: Any = None) -> None:
+    def __init__(self, generator: dict, flip_prob: float = 0.0) -> None:
         if not 0 <= flip_prob <= 1:
             raise ValueError(f'GenerateChips.flip_prob must be in [0, 1], got {flip_prob}')
         self.generator = TASK_UTILS.build(generator)
         self.flip_prob = flip_prob
-        self.scale_range = None if scale_range is None else ScaleRange.build(scale_range)
         self.num_objects_lost = 0
         self.num_images_skipped = 0
 
@@ -74,9 +71,6 @@ class GenerateChips(BaseTransform):
         if not hasattr(self.generator, 'plan'):
             views = self.generator.views(image_wh_of(results))
             results['chip'] = views[rng.integers(len(views))] if len(views) > 1 else views[0]
-            if self.scale_range is not None:
-                view_range = self.scale_range.in_view(results['chip'])
-                results['scale_range'] = (view_range.lower, view_range.upper)
             return results
         ignored = results.get('gt_ignore_flags', np.zeros(len(results['gt_bboxes']), bool)).astype(bool)
         plan = self.generator.plan(image_wh_of(results), original_boxes(results)[~ignored], rng)

@@ -93,8 +93,7 @@ class ScaleRangeFilterMixin:
 
     def _in_range(self, scale_range: ScaleRange, priors: Tensor, bbox_pred: Tensor, img_meta: dict) -> Tensor:
         boxes = self.decode_level(priors, bbox_pred, img_meta['img_shape'][:2])
-        # An area of 256 x 256 px overflows half precision.
-        return scale_range.contains_boxes(boxes.float())
+        return scale_range.contains_boxes(boxes)
 
     def _rank_last(self, cls_score: Tensor, out_of_range: Tensor) -> Tensor:
         """Give the marked priors of one level, (H * W * A,), score 0 in every class.
@@ -119,5 +118,5 @@ class ScaleRangeFilterMixin:
         """Drop the boxes out of range that filled up ``nms_pre``, then rescale and do NMS; see ``BaseDenseHead``."""
         scale_range = self._scale_range(img_meta or {})
         if scale_range is not None:
-            results = results[scale_range.contains_boxes(get_box_tensor(results.bboxes).float())]
+            results = results[scale_range.contains_boxes(get_box_tensor(results.bboxes))]
         return super()._bbox_post_process(results, cfg, rescale=rescale, with_nms=with_nms, img_meta=img_meta)

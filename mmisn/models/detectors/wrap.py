@@ -17,6 +17,7 @@ from torch import nn
 
 from mmisn.chips import level_name
 from mmisn.chips.levels import Level, build_levels
+from mmisn.structures import is_range_list
 
 DEFAULT_LEVELS = (1.0, 2.0)
 # What cuts a box at a tile's edge reaches up to the edge, give or take the regression's error.
@@ -164,9 +165,7 @@ def _detector_of(cfg: Config | ConfigDict) -> tuple[dict, list[str]]:
 def _filter_of(scale_range: Any, edge_margin: float | None) -> dict:
     if edge_margin is None:
         return dict(scale_range=scale_range)
-    # A list holds one range per view, unless it is one pair of numbers.
-    several = isinstance(scale_range, (list, tuple)) and not any(isinstance(v, (int, float)) for v in scale_range)
-    if several:
+    if is_range_list(scale_range):
         return dict(view_filter=[dict(scale_range=r, edge_margin=edge_margin) for r in scale_range])
     return dict(view_filter=dict(scale_range=scale_range, edge_margin=edge_margin))
 

@@ -8,9 +8,11 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseTTAModel
 from torch import nn
 
+from mmisn.structures import ViewFilter, warn_of_scale_gaps
+
 from .merge import DEFAULT_NMS, check_merge_options, merge_views
 from .view_test_cfg import OPEN_TEST_CFG, open_test_cfg
-from .views import build_view_filters, chip_of_view, metainfo_of_image
+from .views import build_view_filters, chip_of_view, filters_of_views, metainfo_of_image
 
 
 @MODELS.register_module()
@@ -56,6 +58,25 @@ class ScaleRangeTTAModel(BaseTTAModel):
         self.nms = nms if nms is None else dict(nms)
         self.max_per_img = max_per_img
         open_test_cfg(self.module, view_test_cfg)
+        self._looked_for_gaps = False
+
+    def test_step(self, data: dict) -> list[DetDataSample]:
+        """Detect in every view, then merge; each view is told its range, which range-aware heads read."""
+        samples_of_views = data['data_samples']
+        filters = filters_of_views(self.view_filters, len(samples_of_views))
+        for view_filter, samples in zip(filters, samples_of_views):
+            for sample in samples:
+                view_range = view_filter.scale_range.in_view(chip_of_view(sample.metainfo))
+                sample.set_metainfo(dict(scale_range=(view_range.lower, view_range.upper)))
+        self._warn_of_gaps([samples[0] for samples in samples_of_views], filters)
+        return super().test_step(data)
+
+    def _warn_of_gaps(self, samples: Sequence[DetDataSample], filters: Sequence[ViewFilter]) -> None:
+        if self._looked_for_gaps:
+            return
+        self._looked_for_gaps = True
+        chips = [chip_of_view(s.metainfo) for s in samples]
+        warn_of_scale_gaps([f.scale_range.in_original(c) for f, c in zip(filters, chips)], 'no view')
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """Merge the views of each image.
@@ -77,7 +98,7 @@ class ScaleRangeTTAModel(BaseTTAModel):
         merged = DetDataSample(metainfo=metainfo_of_image(first.metainfo))
         merged.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips)))
         if 'chip' not in first.metainfo:
-            # mmdet's test pipelines load annotations after resizing: they are in original pixels. A chip's are not.
+            # mmdet's test pipelines load annotations after resizing: they are in original pixels. A chip's need not be.
             for name in ('gt_instances', 'ignored_instances'):
                 if name in first:
                     setattr(merged, name, getattr(first, name))

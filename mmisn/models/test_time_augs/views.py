@@ -1,10 +1,9 @@
 """What a view is and what it may report, as read from configs and from the meta information of data samples."""
 
 from collections.abc import Sequence
-from numbers import Number
 from typing import Any
 
-from mmisn.structures import Chip, ScaleRange, ViewFilter
+from mmisn.structures import Chip, ScaleRange, ViewFilter, is_range_list
 
 # Meta information that holds for a view but not for the image that it shows.
 _VIEW_KEYS = ('chip', 'chip_is_cropped', 'scale_range', 'pad_shape', 'batch_input_shape', 'keep_ratio')
@@ -29,8 +28,7 @@ def build_view_filters(scale_range: Any = None, view_filter: Any = None) -> View
         if isinstance(view_filter, (list, tuple)):
             return [ViewFilter.build(f) for f in view_filter]
         return ViewFilter.build(view_filter)
-    # A list that holds a number is one range, (lower, upper); any other list holds ranges.
-    if isinstance(scale_range, (list, tuple)) and not any(isinstance(v, Number) for v in scale_range):
+    if is_range_list(scale_range):
         return [ViewFilter(ScaleRange.build(r)) for r in scale_range]
     return ViewFilter(ScaleRange.build(scale_range))
 

@@ -73,15 +73,16 @@ def pixel_rows(folder: CocoFolder) -> list[Row]:
     single = whole_image_pixels(SINGLE_SCALE, images)
     chips, factors, levels = _chips(folder)
     isn = chip_pixels(chips, None)
-    budget = chip_pixels(chips, MOST_PIXELS * single[1])
+    own_budget = Config.fromfile(ISN).train_dataloader.sampler.pixels_per_image
+    budget = chip_pixels(chips, own_budget)
     multi = whole_image_pixels(MULTI_SCALE, images)
     pyramid = tuple(np.sum([whole_image_pixels(SINGLE_SCALE, images, factor) for factor in factors], axis=0))
     most = Target(MOST_PIXELS, at_least=False)
     rows = [
         _row('single-scale training', single, single, None),
         _row('multi-scale training', multi, single, None),
-        _row('ISN training, all chips', isn, single, most),
-        _row(f'ISN training, pixels_per_image={round(MOST_PIXELS * single[1])}', budget, single, most),
+        _row('ISN training, all chips', isn, single, None),
+        _row(f'ISN training, pixels_per_image={own_budget} (the default)', budget, single, most),
         _row('training on the full pyramid of 5 factors', pyramid, single, None),
     ]
     return [replace(row, what=f'{row.what}, {folder.name}') for row in rows] + levels

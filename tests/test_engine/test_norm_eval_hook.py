@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from mmisn.models.backbones import NormEvalHook
+from mmisn.engine import NormEvalHook
 
 
 def runner_at(epoch, backbone):
