@@ -147,7 +147,7 @@ def browse_chips(
     dataset.full_init()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    images = []
+    images, drawn = [], set()
     for i in track(choose_images(dataset, names, number), 'Drawing chips'):
         image = chips_of_image(dataset, i, seed, epoch)
         pixels = mmcv.imread(image.path, channel_order='rgb')
@@ -156,7 +156,10 @@ def browse_chips(
         figure = draw_chips(
             pixels, image.boxes_xyxy, image.best, image.views, level_names(dataset), title, panels_per_level
         )
-        figure.savefig(out / f'{Path(image.path).stem}.png')
+        picture = out / f'{Path(image.path).stem}.png'
+        # Pictures of different folders may have the same name.
+        figure.savefig(out / f'{Path(image.path).stem}_{i}.png' if picture in drawn else picture)
+        drawn.add(picture)
         images.append(image)
     header, rows = count_table(images, level_names(dataset))
     write_csv(out / 'counts.csv', header, rows)

@@ -85,8 +85,7 @@ class Run:
 
     def train_command(self) -> list[str]:
         command = ['mim', 'train', 'mmdet', CONFIGS[self.method], '--work-dir', str(self.folder), '--gpus', '0']
-        resume = ['--resume'] if (self.folder / 'last_checkpoint').is_file() else []
-        return [*command, *resume, '--cfg-options', *self.options()]
+        return [*command, '--cfg-options', *self.options()]
 
     def test_command(self) -> list[str]:
         checkpoint = str(self.folder / f'epoch_{self.epochs}.pth')
@@ -163,6 +162,8 @@ class Job:
     def _start(self, step: str) -> None:
         self.step, self.step_started = step, time.time()
         command = self.run.train_command() if step == 'train' else self.run.test_command()
+        if step == 'train' and (self.run.folder / 'last_checkpoint').is_file():
+            command.insert(4, '--resume')
         self.progress.console.print(f'$ {shlex.join(command)}', markup=False, highlight=False, soft_wrap=True)
         self.log = self.run.folder / f'{step}.log'
         # One thread each: two trainings side by side use two cores better than one training does.

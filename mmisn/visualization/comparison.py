@@ -101,7 +101,7 @@ def draw_comparison(
     predictions: Mapping[str, Path],
     path: Path,
     num_images: int = 4,
-    score_thr: float = 0.3,
+    score_thr: float = 0.5,
     zoom: int = 2,
 ) -> None:
     """Draw ground truth and each method's detections on the images with the widest spread of object scales.
