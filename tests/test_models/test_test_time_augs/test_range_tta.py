@@ -174,3 +174,43 @@ def test_from_config():
 def test_bad_options(detector, kwargs, message):
     with pytest.raises(ValueError, match=message):
         ScaleRangeTTAModel(detector, **kwargs)
+
+
+class _Seen(torch.nn.Module):
+    """A detector that finds nothing and notes the range that each view is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.ranges = []
+
+    def test_step(self, data):
+        for sample in data['data_samples']:
+            self.ranges.append(sample.metainfo.get('scale_range'))
+            none = torch.zeros(0)
+            sample.pred_instances = InstanceData(bboxes=torch.zeros(0, 4), scores=none, labels=none.long())
+        return data['data_samples']
+
+
+def _views_at(*sizes_wh):
+    samples = [
+        [DetDataSample(metainfo=dict(ori_shape=(80, 100), img_shape=wh[::-1], chip=Chip.full((100, 80), wh)))]
+        for wh in sizes_wh
+    ]
+    return dict(inputs=[[torch.zeros(3, *wh[::-1])] for wh in sizes_wh], data_samples=samples)
+
+
+def test_each_view_is_told_its_range_in_its_own_pixels():
+    """Range-aware heads read it; it is stated once, in the model."""
+    original = dict(lower=10, upper=40, frame='original')
+    model = ScaleRangeTTAModel(_Seen(), scale_range=[(16, 560), original], view_test_cfg=None)
+    model.test_step(_views_at((200, 160), (50, 40)))
+    assert model.module.ranges == [(16, 560), (5, 20)]
+
+
+def test_gaps_between_views_are_named_once():
+    model = ScaleRangeTTAModel(_Seen(), scale_range=(16, 40), view_test_cfg=None)
+    # [16, 40] is [4, 10] at factor 4 and [16, 40] at factor 1.
+    with pytest.warns(UserWarning, match=r'\(10, 16\) original px are in range of no view') as caught:
+        for _ in range(2):
+            model.test_step(_views_at((400, 320), (100, 80)))
+    assert len([w for w in caught if 'original px' in str(w.message)]) == 1
