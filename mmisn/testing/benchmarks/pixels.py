@@ -73,7 +73,7 @@ def pixel_rows(folder: CocoFolder) -> list[Row]:
     single = whole_image_pixels(SINGLE_SCALE, images)
     chips, factors, levels = _chips(folder)
     isn = chip_pixels(chips, None)
-    own_budget = Config.fromfile(ISN).train_dataloader.sampler.pixels_per_image
+    own_budget = Config.fromfile(CONFIGS / ISN).train_dataloader.sampler.pixels_per_image
     budget = chip_pixels(chips, own_budget)
     multi = whole_image_pixels(MULTI_SCALE, images)
     pyramid = tuple(np.sum([whole_image_pixels(SINGLE_SCALE, images, factor) for factor in factors], axis=0))
