@@ -3,10 +3,9 @@ _base_ = [
     '../_base_/models/isn-faster-rcnn_r50_fpn.py',
     '../_base_/models/network_coco-mini.py',
     '../_base_/datasets/coco-mini-person_chips288.py',
-    '../_base_/schedules/schedule_scenes.py',
+    '../_base_/schedules/schedule_coco-mini.py',
     '../_base_/tta/pyramid_coco-mini.py',
     '../_base_/runtime_scenes.py',
 ]
 model = _base_.network
-# Pretrained weights: at 0.02 of the scenes the training diverges. No result yet with this rate.
-optim_wrapper = dict(optimizer=dict(lr=0.005))
+auto_scale_lr = dict(base_batch_size=8)
