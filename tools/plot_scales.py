@@ -8,20 +8,17 @@ The first draws ISN's Figure 1e and 1f for the rule that the config trains with,
 """
 
 import argparse
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from mmdet.registry import DATASETS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from mmisn.chips import parse_level
-from mmisn.datasets import objects_of_image
+from mmisn.datasets.training_boxes import dataset_of_annotations, dataset_of_config, read_training_boxes
 from mmisn.structures import ScaleRange
 from mmisn.visualization import (
     PAPER_RULES,
@@ -37,46 +34,6 @@ from mmisn.visualization import (
     write_csv,
 )
 from mmisn.visualization.scale_histogram import HISTOGRAM_COLUMNS, SUMMARY_HEADER, histogram_rows, summary_row
-
-
-def dataset_of_annotations(ann_file: str) -> Any:
-    """A ``CocoDataset`` with all classes of a COCO json; no image is read."""
-    with open(ann_file) as file:
-        content = json.load(file)
-    if not isinstance(content, dict) or not content.get('categories'):
-        raise ValueError(f'{ann_file} is no COCO annotation file: it has no categories')
-    classes = tuple(c['name'] for c in content['categories'])
-    cfg = dict(type='CocoDataset', ann_file=ann_file, metainfo=dict(classes=classes), data_prefix=dict(img=''))
-    return DATASETS.build(dict(cfg, pipeline=[]))
-
-
-def dataset_of_config(cfg: Config) -> tuple[Any, dict]:
-    """The dataset whose images a config trains on, without its pipeline, and the config of what it trains with.
-
-    Returns:
-        The dataset, and the config of a ``ChipDataset`` or of a plain dataset.
-
-    Raises:
-        ValueError: If the config trains on nothing, or on several datasets at once.
-    """
-    if cfg.get('train_dataloader') is None:
-        raise ValueError(f'{cfg.filename} has no train_dataloader')
-    outer = cfg.train_dataloader.dataset
-    while outer.get('type') != 'ChipDataset' and 'dataset' in outer:
-        outer = outer.dataset
-    inner = dict(outer.dataset if outer.get('type') == 'ChipDataset' else outer)
-    if 'datasets' in inner:
-        raise ValueError(f'{cfg.filename} trains on a {inner["type"]} of several datasets; give their annotation files')
-    inner['pipeline'] = []
-    return DATASETS.build(inner), outer
-
-
-def boxes_of_images(dataset: Any) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Per image its width and height, and the boxes that may be trained on; crowds are left out."""
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
-        boxes, ignored = objects_of_image(info)
-        yield (info['width'], info['height']), boxes[~ignored]
 
 
 def see_source(
@@ -102,7 +59,7 @@ def see_source(
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         dataset, outer = dataset_of_config(cfg)
         own = [] if rules else [_rule_of_config(outer)]
-    images = list(track(boxes_of_images(dataset), f'Reading {Path(source).name}', total=len(dataset)))
+    images = read_training_boxes(dataset).images
     name = Path(source).stem
     seen = []
     for rule in (*rules, *own):

@@ -28,13 +28,32 @@ def crop_resample(image: np.ndarray, chip: Chip, interpolation: str = 'bilinear'
     if x1 < 0 or y1 < 0 or x2 > image.shape[1] or y2 > image.shape[0]:
         raise ValueError(f'chip {chip.xyxy} reaches beyond the image of {image.shape[1]}x{image.shape[0]} px')
     view = image[y1:y2, x1:x2]
+    flip_first = chip.flip and _mirrors_exactly(chip, interpolation, image.dtype)
+    if flip_first:
+        view = _mirrored(view)
     if chip.size_wh != chip.wh:
-        view = cv2.resize(np.ascontiguousarray(view), chip.size_wh, interpolation=INTERPOLATIONS[interpolation])
+        # cv2 reads rows of the image where they lie; a copy would cost more than it saves.
+        view = cv2.resize(view, chip.size_wh, interpolation=INTERPOLATIONS[interpolation])
         view = view.reshape(view.shape[:2] + image.shape[2:])  # cv2 drops a channel axis of length 1
-    if chip.flip:
-        # cv2.flip mirrors in a fiftieth of the time that copying a reversed numpy view takes.
-        view = cv2.flip(np.ascontiguousarray(view), 1).reshape(view.shape)
+    if chip.flip and not flip_first:
+        view = _mirrored(view)
     return np.ascontiguousarray(view)
+
+
+def _mirrors_exactly(chip: Chip, interpolation: str, dtype: np.dtype) -> bool:
+    """Whether mirroring before resampling gives the same pixels as after it, at a fraction of the cost.
+
+    Enlarged 1, 2, 4, 8, ... times along x, the weights of two neighbouring pixels are whole 2048ths, the unit in which
+    cv2 counts them for uint8, and mirror images of each other. Other weights are rounded, as are sums of floats.
+    """
+    factor, rest = divmod(chip.size_wh[0], chip.wh[0])
+    whole_weights = rest == 0 and factor.bit_count() == 1
+    return whole_weights and dtype == np.uint8 and interpolation in ('nearest', 'bilinear')
+
+
+def _mirrored(view: np.ndarray) -> np.ndarray:
+    # cv2.flip mirrors in a fiftieth of the time that copying a reversed numpy view takes.
+    return cv2.flip(view, 1).reshape(view.shape)
 
 
 def masks_to_view(masks: np.ndarray, chip: Chip) -> np.ndarray:

@@ -35,12 +35,14 @@ def plot_scales(rules: Sequence[SeenScales], names: Sequence[str] | None = None)
     edges = octave_edges(np.concatenate([np.r_[s.original, s.seen.ravel()] for s in rules]))
     for (left, right), scales, name in zip(grid, rules, names or [s.rule.name for s in rules]):
         counts = histogram(scales, edges)[1]
-        _bars(left, edges, counts[:, 0], ORIGINAL_COLOR, f'all {len(scales.original):,} objects')
+        draw_steps(left, edges, counts[:, 0], ORIGINAL_COLOR, f'all {len(scales.original):,} objects')
         left.set_title(f'{name}: in the original', loc='left', weight='bold')
-        _bars(right, edges, counts[:, 1], TRAINED_COLOR, f'trained ({int(counts[:, 1].sum()):,})')
-        _bars(right, edges, counts[:, 2], IGNORED_COLOR, f'ignored, out of range ({int(counts[:, 2].sum()):,})')
+        draw_steps(right, edges, counts[:, 1], TRAINED_COLOR, f'trained ({int(counts[:, 1].sum()):,})')
+        draw_steps(right, edges, counts[:, 2], IGNORED_COLOR, f'ignored, out of range ({int(counts[:, 2].sum()):,})')
         if counts[:, 3].any():
-            _bars(right, edges, counts[:, 3], LONG_COLOR, f'ignored, too long for a chip ({int(counts[:, 3].sum()):,})')
+            draw_steps(
+                right, edges, counts[:, 3], LONG_COLOR, f'ignored, too long for a chip ({int(counts[:, 3].sum()):,})'
+            )
         num_levels = len(scales.rule.levels)
         right.set_title(f'{name}: as the network sees them, {num_levels} level{"s" * (num_levels > 1)}', loc='left')
         _mark_ranges(left, right, scales)
@@ -49,10 +51,26 @@ def plot_scales(rules: Sequence[SeenScales], names: Sequence[str] | None = None)
     return figure
 
 
-def _bars(axes: Axes, edges: np.ndarray, counts: np.ndarray, color: str, label: str) -> None:
+def draw_steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, color: str, label: str) -> None:
     """A filled step curve; where two overlap, both show."""
     axes.stairs(counts, edges, fill=True, color=color, alpha=0.38)
     axes.stairs(counts, edges, color=color, lw=1.8, label=label)
+
+
+def scale_axis(axes: Axes, edges: np.ndarray) -> None:
+    """Make the x axis one of scales: logarithmic, a tick at each power of two.
+
+    Args:
+        axes: The panel.
+        edges: Bin edges in pixels; the axis ends at the first and the last.
+    """
+    axes.set_xscale('log', base=2)
+    axes.set_xlim(edges[0], edges[-1])
+    first, last = math.ceil(math.log2(edges[0])), math.floor(math.log2(edges[-1]))
+    axes.xaxis.set_major_locator(FixedLocator([2.0**e for e in range(first, last + 1)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f'{v:g}'))
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def _mark_ranges(left: Axes, right: Axes, scales: SeenScales) -> None:
@@ -72,15 +90,9 @@ def _mark_ranges(left: Axes, right: Axes, scales: SeenScales) -> None:
 
 
 def _finish(axes: Axes, edges: np.ndarray, unit: str) -> None:
-    axes.set_xscale('log', base=2)
-    axes.set_xlim(edges[0], edges[-1])
+    scale_axis(axes, edges)
     axes.set_xlabel(f'sqrt(w h), {unit} px')
     axes.set_ylabel('objects' if unit == 'original' else 'objects x levels')
-    first, last = math.ceil(math.log2(edges[0])), math.floor(math.log2(edges[-1]))
-    axes.xaxis.set_major_locator(FixedLocator([2.0**e for e in range(first, last + 1)]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f'{v:g}'))
     axes.grid(axis='y', alpha=0.25)
-    axes.spines[['top', 'right']].set_visible(False)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)

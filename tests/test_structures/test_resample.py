@@ -27,6 +27,26 @@ def test_crop_is_resized_alone(interpolation, flip, dtype):
     assert view.dtype == dtype and view.flags['C_CONTIGUOUS']
 
 
+@settings(deadline=None, max_examples=200)
+@given(
+    st.tuples(st.integers(0, 30), st.integers(0, 20), st.integers(1, 50), st.integers(1, 40)),
+    st.sampled_from([1, 2, 3, 4, 8, 16, 0.5, 1.7]),
+    st.integers(1, 200),
+    st.sampled_from([(), (1,), (3,), (4,)]),
+    st.sampled_from(sorted(INTERPOLATIONS)),
+)
+def test_a_flip_comes_last(corner_and_sides, factor_x, height, channels, interpolation):
+    """However it is computed: the pixels of a flipped chip are those of the chip, mirrored."""
+    x, y, w, h = corner_and_sides
+    image = random_image((60, 80, *channels))
+    chip = Chip((x, y, x + w, y + h), (max(1, round(w * factor_x)), height))
+    unflipped = crop_resample(image, chip, interpolation)
+    flipped = crop_resample(image, chip.flipped(), interpolation)
+    np.testing.assert_array_equal(flipped, unflipped[:, ::-1])
+    assert flipped.flags['C_CONTIGUOUS'] and not np.shares_memory(flipped, image)
+    np.testing.assert_array_equal(image, random_image((60, 80, *channels)))
+
+
 @pytest.mark.parametrize('factor', [4.0, 2.0, 1.0, 0.5, 0.25])
 @pytest.mark.parametrize('flip', [False, True])
 def test_the_full_image_equals_mmdet_resize_and_flip(factor, flip):
