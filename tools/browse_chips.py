@@ -11,12 +11,13 @@ from pathlib import Path
 import mmcv
 import numpy as np
 from mmdet.registry import DATASETS
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from mmisn.chips import level_name
-from mmisn.datasets import ChipDataset, ChipIndex, objects_of_image
+from mmisn.datasets import ChipDataset, ChipIndex, chip_dataset_cfg, objects_of_image
+from mmisn.datasets.negatives import chips_of_pass
 from mmisn.datasets.transforms import FilterByScale
 from mmisn.structures import ScaleRange
 from mmisn.visualization import (
@@ -48,27 +49,6 @@ class ImageChips:
     views: list[ChipView]
 
 
-def chip_dataset_cfg(cfg: Config) -> ConfigDict:
-    """Config of the ``ChipDataset`` that a config trains on; wrappers such as ``RepeatDataset`` are taken off.
-
-    Raises:
-        ValueError: If it trains on something else.
-    """
-    if cfg.get('train_dataloader') is None:
-        raise ValueError(f'{cfg.filename} has no train_dataloader')
-    dataset = cfg.train_dataloader.dataset
-    kinds = []
-    while dataset.get('type') != 'ChipDataset':
-        kinds.append(dataset.get('type'))
-        if 'dataset' not in dataset:
-            raise ValueError(
-                f'{cfg.filename} trains on {" of ".join(map(str, kinds))}, which has no chips; browse_chips needs a '
-                "ChipDataset. Whole images: mmdet's tools/analysis_tools/browse_dataset.py"
-            )
-        dataset = dataset.dataset
-    return dataset
-
-
 def training_range(dataset: ChipDataset, number: int) -> ScaleRange:
     """Scales that the dataset's pipeline trains on in a chip: as its ``FilterByScale`` says, or all without one."""
     filters = [t for t in dataset.pipeline.transforms if isinstance(t, FilterByScale)]
@@ -78,19 +58,23 @@ def training_range(dataset: ChipDataset, number: int) -> ScaleRange:
 
 
 def chips_of_image(dataset: ChipDataset, image: int, seed: int = 0, epoch: int = 0) -> ImageChips:
-    """The chips of an image in an epoch, and what they make of its objects."""
+    """The chips of an image in an epoch (a pass of the sampler), and what they make of its objects."""
     info = dataset.dataset.get_data_info(image)
     boxes, ignored = objects_of_image(info)
-    views = []
-    for number in np.flatnonzero(dataset.plan.image == image).tolist():
+    plan, views = dataset.plan, []
+    shown = np.arange(len(plan))
+    if dataset.negatives is not None:
+        shown = chips_of_pass(plan, dataset.negatives, seed, epoch)
+    for number in shown[plan.image[shown] == image].tolist():
         chip = dataset.chip_at(ChipIndex(number, epoch, seed))
         scale_range = training_range(dataset, number)
         states = object_states(boxes, ignored, chip, scale_range)
-        views.append(ChipView(number, int(dataset.plan.level[number]), chip, scale_range.in_view(chip), states))
+        level, negative = int(plan.level[number]), bool(plan.negative[number])
+        views.append(ChipView(number, level, chip, scale_range.in_view(chip), states, negative))
     # What is in range of a level does not depend on the draw.
-    plan = dataset.generator.plan((info['width'], info['height']), boxes, np.random.default_rng(0))
+    cover = dataset.generator.plan((info['width'], info['height']), boxes, np.random.default_rng(0))
     in_some_range = np.ones(len(boxes), bool)
-    in_some_range[plan.out_of_range] = False
+    in_some_range[cover.out_of_range] = False
     return ImageChips(info['img_path'], boxes, best_states([v.states for v in views], ignored, in_some_range), views)
 
 
@@ -119,13 +103,21 @@ def choose_images(dataset: ChipDataset, names: Sequence[str] | None, number: int
 
 
 def count_table(images: Sequence[ImageChips], names: Sequence[str]) -> tuple[list[str], list[list]]:
-    """Counts per level and state over images: an object counts once per chip that shows it, in the last row once."""
+    """Counts per level and state over images: an object counts once per chip that shows it, in the last row once.
+
+    Where there are negative chips, a column says how many of the chips they are.
+    """
     views = [v for image in images for v in image.views]
     counts = count_states([v.states for v in views], [v.level for v in views], len(names))
     rows = [[name, sum(v.level == i for v in views), *counts[i].tolist()] for i, name in enumerate(names)]
     best = np.concatenate([image.best for image in images])
     rows.append(['objects, by best chip', len(views), *(int((best == state).sum()) for state in STATES)])
-    return ['level', 'chips', *STATES], rows
+    header = ['level', 'chips', *STATES]
+    if any(v.negative for v in views):
+        negative = [sum(v.negative for v in views if v.level == i) for i in range(len(names))]
+        rows = [[*row[:2], number, *row[2:]] for row, number in zip(rows, [*negative, sum(negative)])]
+        header.insert(2, 'negative')
+    return header, rows
 
 
 def browse_chips(
@@ -152,6 +144,9 @@ def browse_chips(
         image = chips_of_image(dataset, i, seed, epoch)
         pixels = mmcv.imread(image.path, channel_order='rgb')
         title = f'{Path(image.path).name}   {pixels.shape[1]}x{pixels.shape[0]} px, {len(image.views)} chips'
+        if dataset.negatives is not None:
+            pool = int((dataset.plan.image[dataset.plan.negative] == i).sum())
+            title += f', {sum(v.negative for v in image.views)} of them negative, drawn from {pool}'
         title += f' (seed {seed}, epoch {epoch})'
         figure = draw_chips(
             pixels, image.boxes_xyxy, image.best, image.views, level_names(dataset), title, panels_per_level

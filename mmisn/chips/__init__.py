@@ -9,12 +9,15 @@ from .levels import (
     level_size,
     parse_level,
 )
+from .negative import PROPOSAL_COUNTS, NegativePlan, negative_chips
 from .pyramid import PyramidChips, pyramid_views
 
 __all__ = [
+    'PROPOSAL_COUNTS',
     'CoverChips',
     'CoverPlan',
     'LevelPlan',
+    'NegativePlan',
     'PyramidChips',
     'build_level_ranges',
     'build_levels',
@@ -25,6 +28,7 @@ __all__ = [
     'level_factor',
     'level_name',
     'level_size',
+    'negative_chips',
     'parse_level',
     'pyramid_views',
 ]

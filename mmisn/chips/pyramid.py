@@ -1,14 +1,26 @@
-"""Testing chips: the whole image at fixed levels (ISN section 3.3.1), in tiles where a level is too large."""
+"""The whole image at fixed levels, in tiles where a level is too large.
+
+Testing on an image pyramid (ISN section 3.3.1), and SNIP's training: a random level of each image (SNIP section 5).
+"""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmdet.registry import TASK_UTILS
 
-from mmisn.structures import Chip
+from mmisn.structures import Chip, ScaleRange
 
-from .levels import Level, build_levels, check_image_wh, is_whole, level_size
+from .levels import (
+    Level,
+    build_level_ranges,
+    build_levels,
+    check_image_wh,
+    check_level_gaps,
+    is_whole,
+    level_size,
+)
 
 
 def pyramid_views(
@@ -116,7 +128,19 @@ def _tile_axis(side: int, size: int, longest: int, overlap: int | None) -> tuple
 
 @TASK_UTILS.register_module()
 class PyramidChips:
-    """Testing chips: the whole image at fixed levels, each with the given flips.
+    """The whole image at fixed levels, each with the given flips.
+
+    Testing takes all ``views``. Training (``GenerateChips``) draws one of them and needs ``scale_range``: SNIP is three
+    sizes with a range of its own for each, in original pixels::
+
+        PyramidChips(
+            factors=[(2000, 1400), (1200, 800), (800, 480)],
+            scale_range=[
+                dict(upper=80, frame='original'),
+                dict(lower=40, upper=160, frame='original'),
+                dict(lower=120, frame='original'),
+            ],
+        )
 
     Args:
         factors: Levels: factors, or sizes ``(long, short)`` with the aspect ratio kept.
@@ -124,9 +148,12 @@ class PyramidChips:
         max_pixels: A level with more view pixels is cut into overlapping tiles of at most that many, which bounds
             memory. A tile's edge that is no image edge cuts objects: filter with an edge margin.
         overlap: View pixels that neighbouring tiles share, at least; ``None`` for a quarter of the tile's side.
+        scale_range: Which objects a view trains on: one range for all levels or a list with one per level; anything
+            that ``ScaleRange.build`` takes. Tests do not read it: there the model has the ranges
+            (``ScaleRangeTTAModel``, ``ChipDetector``).
 
     Raises:
-        ValueError: If an argument is invalid.
+        ValueError: If an argument is invalid, or the number of ranges is not the number of levels.
     """
 
     def __init__(
@@ -135,8 +162,10 @@ class PyramidChips:
         flips: Sequence[bool] = (False,),
         max_pixels: int | None = None,
         overlap: int | None = None,
+        scale_range: Any = None,
     ) -> None:
         self.levels = build_levels(factors)
+        self.scale_ranges = None if scale_range is None else self._build_ranges(scale_range)
         if not isinstance(flips, (list, tuple)) or not flips or any(not isinstance(flip, bool) for flip in flips):
             raise ValueError(f'PyramidChips.flips must be a non-empty list of booleans, got {flips!r}')
         self.flips = tuple(flips)
@@ -158,8 +187,37 @@ class PyramidChips:
         """
         return pyramid_views(image_wh, self.levels, self.flips, self.max_pixels, self.overlap)
 
+    def draw(self, image_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Chip, ScaleRange]:
+        """Draw a view to train on: one of the levels, each as likely as the others, then one of its views.
+
+        Args:
+            image_wh: Width and height of the image.
+            rng: Source of both draws.
+
+        Returns:
+            The view and its range in view pixels.
+
+        Raises:
+            ValueError: If the generator has no ``scale_range``.
+        """
+        if self.scale_ranges is None:
+            raise ValueError('PyramidChips needs scale_range where it generates training views')
+        drawn = int(rng.integers(len(self.levels)))
+        views = pyramid_views(image_wh, self.levels[drawn : drawn + 1], self.flips, self.max_pixels, self.overlap)
+        chip = views[rng.integers(len(views))]
+        return chip, self.scale_ranges[drawn].in_view(chip)
+
+    def _build_ranges(self, scale_range: Any) -> tuple[ScaleRange, ...]:
+        ranges = build_level_ranges(scale_range, len(self.levels))
+        for level_range in ranges:
+            if level_range.measure != 'sqrt_box':
+                raise ValueError(f'PyramidChips trains with boxes and cannot use the range {level_range}')
+        check_level_gaps(self.levels, ranges)
+        return ranges
+
     def __repr__(self) -> str:
+        ranges = None if self.scale_ranges is None else ', '.join(map(str, dict.fromkeys(self.scale_ranges)))
         return (
             f'{type(self).__name__}(factors={self.levels}, flips={self.flips}, max_pixels={self.max_pixels}, '
-            f'overlap={self.overlap})'
+            f'overlap={self.overlap}, scale_range={ranges})'
         )

@@ -1,5 +1,6 @@
 from . import samplers, transforms  # noqa: F401
 from .annotation_check import check_annotations
+from .chip_config import chip_dataset_cfg
 from .chip_dataset import ChipDataset, ChipIndex
 from .chip_plan import objects_of_image
 from .scenes import SceneConfig, make_scene, make_scenes
@@ -9,6 +10,7 @@ __all__ = [
     'ChipIndex',
     'SceneConfig',
     'check_annotations',
+    'chip_dataset_cfg',
     'make_scene',
     'make_scenes',
     'objects_of_image',

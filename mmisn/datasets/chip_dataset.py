@@ -1,11 +1,9 @@
 """``ChipDataset``: one sample per chip, over any COCO-format dataset of mmdet."""
 
 import os
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +20,13 @@ from mmisn.structures import Chip
 
 from .annotation_check import check_annotations, check_image_file, is_coco_dataset
 from .chip_plan import ChipPlan, ImageObjects, cached_plan, make_plan, objects_of_image, plan_key
+from .negatives import NegativeOptions
+from .sample_random import draws_numbers, global_numbers_of, rng_of
 
 # How often an epoch may draw the chips of an image and level anew until they are no more than the planned ones.
 MAX_DRAWS = 8
+# Of how many images and levels a data set remembers the last draw.
+MAX_REMEMBERED = 16
 
 
 class ChipIndex(NamedTuple):
@@ -64,11 +66,15 @@ class ChipDataset(Dataset):
         cache_dir: Folder for plans; a user cache folder by default. ``''`` keeps none.
         num_procs: Processes for planning; as many as cores by default.
         check_images: Whether image files are looked at (there, whole, of the annotated size) before a plan is made.
+        negatives: Options of negative chips, see ``NegativeOptions.build``; ``None`` for none. The plan holds a pool of
+            them, after the positive chips and never drawn anew; ``ChipSampler`` takes a few of them per pass.
 
     Raises:
-        ValueError: If an option or the annotation file is invalid, image files are missing, truncated or of another
-            size, or there is no chip at all.
+        ValueError: If an option, the annotation file or the proposals file is invalid, image files are missing,
+            truncated or of another size, or there is no positive chip at all.
     """
+
+    negatives: NegativeOptions | None = None
 
     def __init__(
         self,
@@ -80,6 +86,7 @@ class ChipDataset(Dataset):
         cache_dir: str | None = None,
         num_procs: int | None = None,
         check_images: bool = True,
+        negatives: dict | None = None,
     ) -> None:
         if not 0 <= flip_prob <= 1:
             raise ValueError(f'ChipDataset.flip_prob must be in [0, 1], got {flip_prob}')
@@ -94,16 +101,9 @@ class ChipDataset(Dataset):
         self.cache_dir = default_cache_dir() if cache_dir is None else Path(cache_dir) if cache_dir else None
         self.num_procs = num_procs
         self.check_images = check_images
+        self.negatives = None if negatives is None else NegativeOptions.build(negatives, self.generator)
         self._plan: ChipPlan | None = None
-        self._draw = lru_cache(maxsize=16)(self._draw_uncached)
-
-    def __getstate__(self) -> dict:
-        # The cache wraps a bound method, which spawned workers cannot unpickle.
-        return {k: v for k, v in self.__dict__.items() if k != '_draw'}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._draw = lru_cache(maxsize=16)(self._draw_uncached)
+        self._drawn: dict[tuple[int, ...], list[Chip]] = {}
 
     @property
     def metainfo(self) -> dict:
@@ -123,7 +123,7 @@ class ChipDataset(Dataset):
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
         images = [self._objects_of(i) for i in range(len(self.dataset))]
-        key = plan_key(self.generator_cfg, images)
+        key = plan_key(self.generator_cfg, images, self.negatives and self.negatives.key())
         path = None if self.cache_dir is None else self.cache_dir / f'{key}.npz'
         failure: list[Any] = [None]
         if is_main_process():
@@ -154,13 +154,19 @@ class ChipDataset(Dataset):
             )
         if self.check_images:
             self._check_image_files()
-        plan = make_plan(self.generator_cfg, images, self.num_procs)
-        if len(plan) == 0:
+        plan = self._plan_chips(images)
+        if plan.negative.all():
             raise ValueError(
                 f'no chip to train on: none of the {int(plan.totals[0])} objects of the {len(images)} images of '
                 f'{ann_file or "the dataset"} is in range of a level of {self.generator_cfg}'
             )
         return replace(plan, left_out=np.array(left_out, str))
+
+    def _plan_chips(self, images: list[ImageObjects]) -> ChipPlan:
+        if self.negatives is None:
+            return make_plan(self.generator_cfg, images, self.num_procs)
+        images = self.negatives.attach(images, self.generator)
+        return make_plan(self.generator_cfg, images, self.num_procs, self.negatives.min_proposals)
 
     def _report(self) -> None:
         for line in self._plan.left_out:
@@ -180,10 +186,11 @@ class ChipDataset(Dataset):
             more = f' and {len(faults) - 5} more' if len(faults) > 5 else ''
             raise ValueError(f'{len(faults)} of {len(self.dataset)} image files: ' + '; '.join(faults[:5]) + more)
 
-    def _objects_of(self, image: int) -> ImageObjects:
-        info = self.dataset.get_data_info(image)
+    def _objects_of(self, image: int, info: dict | None = None) -> ImageObjects:
+        info = self.dataset.get_data_info(image) if info is None else info
         boxes, ignored = objects_of_image(info)
-        return ImageObjects((info['width'], info['height']), boxes[~ignored], info['img_path'])
+        wh, image_id = (info['width'], info['height']), str(info.get('img_id', ''))
+        return ImageObjects(wh, boxes[~ignored], info['img_path'], image_id)
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -198,23 +205,38 @@ class ChipDataset(Dataset):
         """(C, 2) view sizes of the planned chips; those of an epoch's own draw are the same."""
         return self.plan.size_wh
 
-    def chip_at(self, index: int | tuple) -> Chip:
-        """The chip of an index, in the draw of its epoch, flipped or not."""
+    def chip_at(self, index: int | tuple, info: dict | None = None) -> Chip:
+        """The chip of an index, in the draw of its epoch, flipped or not.
+
+        Args:
+            index: Number of the chip, or a ``ChipIndex``.
+            info: Data info of the chip's image, where it is at hand; it saves reading it once more.
+        """
         number, epoch, seed = index if isinstance(index, tuple) else ChipIndex(index)
         plan = self.plan
-        chip = Chip(plan.xyxy[number].tolist(), plan.size_wh[number].tolist())
-        if self.redraw:
-            drawn = self._draw(seed, epoch, int(plan.image[number]), int(plan.level[number]), int(plan.slots[number]))
-            if drawn:
-                chip = drawn[int(plan.slot[number]) % len(drawn)]
+        drawn = self._draw(seed, epoch, number, info) if self.redraw and not plan.negative[number] else []
+        if drawn:
+            chip = drawn[int(plan.slot[number]) % len(drawn)]
+        else:
+            chip = Chip(plan.xyxy[number].tolist(), plan.size_wh[number].tolist())
         # The trailing numbers keep this stream apart from those of the chips and of the transforms.
-        return chip.flipped(bool(np.random.default_rng((seed, epoch, number, 1)).random() < self.flip_prob))
+        flip = rng_of((seed, epoch, number, 1)).random() < self.flip_prob
+        return chip.flipped() if flip else chip
 
-    def _draw_uncached(self, seed: int, epoch: int, image: int, level: int, slots: int) -> list[Chip]:
-        objects = self._objects_of(image)
+    def _draw(self, seed: int, epoch: int, number: int, info: dict | None) -> list[Chip]:
+        """All chips of an epoch of the image and level of one chip; empty where the planned ones stand."""
+        image, level = int(self.plan.image[number]), int(self.plan.level[number])
+        key = seed, epoch, image, level
+        if key not in self._drawn:
+            if len(self._drawn) >= MAX_REMEMBERED:
+                del self._drawn[next(iter(self._drawn))]
+            self._drawn[key] = self._draw_anew(key, int(self.plan.slots[number]), self._objects_of(image, info))
+        return self._drawn[key]
+
+    def _draw_anew(self, key: tuple[int, int, int, int], slots: int, objects: ImageObjects) -> list[Chip]:
         for draw in range(MAX_DRAWS):
-            rng = np.random.default_rng((seed, epoch, image, level, draw))
-            chips = self.generator.plan_level(level, objects.image_wh, objects.boxes_xyxy, rng)
+            rng = rng_of((*key, draw))
+            chips = self.generator.plan_level(key[-1], objects.image_wh, objects.boxes_xyxy, rng)
             if len(chips) <= slots:
                 return chips
         return []
@@ -223,18 +245,18 @@ class ChipDataset(Dataset):
         """The inner dataset's data info of the chip's image, plus ``chip`` and ``scale_range``."""
         number = index[0] if isinstance(index, tuple) else index
         info = self.dataset.get_data_info(int(self.plan.image[number]))
-        info['chip'] = self.chip_at(index)
+        info['chip'] = self.chip_at(index, info)
         info['scale_range'] = tuple(self.plan.view_range[number].tolist())
         return info
 
     def __getitem__(self, index: int | tuple) -> Any:
         info = self.get_data_info(index)
         number, epoch, seed = index if isinstance(index, tuple) else ChipIndex(index)
-        with _random_numbers_of((seed, epoch, number, 2)):
+        with global_numbers_of((seed, epoch, number, 2)) if draws_numbers(self.pipeline) else nullcontext():
             sample = self.pipeline(info)
         if sample is None:
             raise ValueError(
-                f'the pipeline dropped chip {number} of {info["img_path"]}; a chip is planned around objects, '
+                f'the pipeline dropped chip {number} of {info["img_path"]}; every chip drawn must reach the network, '
                 'so leave out transforms that drop samples (FilterAnnotations)'
             )
         return sample
@@ -250,17 +272,3 @@ def _build_inner(cfg: dict) -> Any:
             known = getattr(DATASETS.get(cfg['type']), 'METAINFO', {})
             check_annotations(ann_file, {**known, **(cfg.get('metainfo') or {})}.get('classes'))
         raise
-
-
-@contextmanager
-def _random_numbers_of(entropy: tuple[int, ...]) -> Iterator[None]:
-    """Draw global random numbers from ``entropy`` inside the block; the generators' states are put back after it."""
-    states = np.random.get_state(), random.getstate()
-    word = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    np.random.seed(word)
-    random.seed(word)
-    try:
-        yield
-    finally:
-        np.random.set_state(states[0])
-        random.setstate(states[1])

@@ -3,7 +3,7 @@ from .object_states import best_states, count_states, object_states
 from .scale_histogram import SeenScales, histogram, octave_edges, overlap, see_scales
 from .scale_plot import plot_scales
 from .scale_rules import PAPER_RULES, ScaleRule, rule_of_generator, rule_of_pipeline
-from .tables import markdown_table, write_csv
+from .tables import markdown_table, percent, spell_mean, spread, write_csv
 
 __all__ = [
     'PAPER_RULES',
@@ -18,9 +18,12 @@ __all__ = [
     'object_states',
     'octave_edges',
     'overlap',
+    'percent',
     'plot_scales',
     'rule_of_generator',
     'rule_of_pipeline',
     'see_scales',
+    'spell_mean',
+    'spread',
     'write_csv',
 ]

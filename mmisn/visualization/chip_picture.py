@@ -49,6 +49,7 @@ class ChipView:
         chip: The chip.
         scale_range: Range in view pixels.
         states: (N,) of ``object_states``.
+        negative: Whether it is a negative chip, planned around false proposals.
     """
 
     number: int
@@ -56,6 +57,7 @@ class ChipView:
     chip: Chip
     scale_range: ScaleRange
     states: np.ndarray
+    negative: bool = False
 
 
 def draw_chips(
@@ -83,7 +85,7 @@ def draw_chips(
     """
     height, width = image_rgb.shape[:2]
     zoom = min(MAX_ZOOM, (PAGE_WIDTH - 2 * MARGIN - SIDE_WIDTH) / width, ORIGINAL_HEIGHT / height)
-    top_height = max(int(height * zoom), (15 + len(level_names)) * LINE_HEIGHT)
+    top_height = max(int(height * zoom), (16 + len(level_names)) * LINE_HEIGHT)
     panels, page_height = _place_panels(views, len(level_names), panels_per_level, MARGIN + TITLE_HEIGHT + top_height)
     page = _Page(page_height)
     page.text(MARGIN, MARGIN, title, size=15, weight='bold')
@@ -176,6 +178,11 @@ def _level_color(level: int) -> str:
     return LEVEL_COLORS[level % len(LEVEL_COLORS)]
 
 
+def _chip_line(view: ChipView) -> tuple[int, tuple[int, int]]:
+    """Dashes for a positive chip, dots for a negative one."""
+    return 0, (1, 2) if view.negative else (6, 3)
+
+
 def _level_heading(of_level: Sequence[ChipView], name: str, num_shown: int) -> tuple[str, str]:
     sizes = sorted({v.chip.size_wh for v in of_level})
     spelled = ', '.join(f'{w}x{h}' for w, h in sizes)
@@ -200,7 +207,7 @@ def _tag(axes: Axes, x: float, y: float, text: str, background: str, size: float
 
 def _draw_original(axes: Axes, boxes_xyxy: np.ndarray, best: np.ndarray, views: Sequence[ChipView]) -> None:
     for view in views:
-        _box(axes, view.chip.xyxy, _level_color(view.level), (0, (6, 3)), zorder=2)
+        _box(axes, view.chip.xyxy, _level_color(view.level), _chip_line(view), zorder=2)
     for state in reversed(STATES):
         for x1, y1, x2, y2 in boxes_xyxy[best == state]:
             _box(axes, (x1, y1, x2, y2), STATE_COLORS[state], zorder=3)
@@ -221,11 +228,13 @@ def _cross_out(axes: Axes, center: tuple[float, float], half_wh: tuple[float, fl
 
 def _draw_panel(page: _Page, image_rgb: np.ndarray, boxes_xyxy: np.ndarray, rect, view: ChipView) -> None:
     chip = view.chip
-    caption = f'{view.number}' + ('  flipped' if chip.flip else '')
+    caption = f'{view.number}' + ('  negative' if view.negative else '') + ('  flipped' if chip.flip else '')
     page.text(rect[0], rect[1] - CAPTION_HEIGHT + 2, caption, 10, _level_color(view.level), 'bold')
     axes = page.image(crop_resample(image_rgb, chip), rect, chip.size_wh)
     for spine in axes.spines.values():
-        spine.set(color=_level_color(view.level), linewidth=LINE_WIDTH)
+        spine.set(
+            color=_level_color(view.level), linewidth=LINE_WIDTH, linestyle=_chip_line(view) if view.negative else '-'
+        )
     view_boxes = chip.boxes_to_view(boxes_xyxy)
     scales = scales_of_boxes(view_boxes)
     shown = clip_boxes(view_boxes, chip.size_wh)
@@ -266,8 +275,10 @@ def _draw_side(
         page.text(x + 18, y, name, 10, weight='bold')
         for column, count in zip(columns, (sum(v.level == level for v in views), *counts[level])):
             page.text(column, y, str(count), 10, ha='right')
+    negative = sum(v.negative for v in views)
     notes = (
         'Dashed: chips, numbered as in the data set.',
+        *([f'Dotted: {negative} negative chips, around false proposals.'] if negative else []),
         'Crossed out on the original: no chip trains the object.',
         'Number at a box: its scale sqrt(w h) as the network sees it, px.',
         'Red, orange and grey objects are ignored:',

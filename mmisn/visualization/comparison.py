@@ -12,7 +12,7 @@ import cv2  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from .tables import markdown_table, write_csv  # noqa: E402
+from .tables import markdown_table, percent, spell_mean, spread, write_csv  # noqa: E402
 
 AP_IN_RANGE = re.compile(r'coco/bbox_mAP_([\d.]+)_([\d.]+|inf)$')
 # Columns of the table before those of the scale ranges.
@@ -36,7 +36,7 @@ def by_method(results: Sequence[Mapping], key: str) -> dict[str, np.ndarray]:
     values: dict[str, list[float]] = {}
     for result in results:
         values.setdefault(result['method'], []).append(result['metrics'][key])
-    return {m: np.where(np.array(v) < 0, np.nan, 100 * np.array(v)) for m, v in values.items()}
+    return {m: percent(v) for m, v in values.items()}
 
 
 def write_table(results: Sequence[Mapping], prefix: Path) -> str:
@@ -54,20 +54,13 @@ def write_table(results: Sequence[Mapping], prefix: Path) -> str:
     rows = []
     for method in dict.fromkeys(r['method'] for r in results):
         own = [r for r in results if r['method'] == method]
-        cells = [_spell(by_method(own, key)[method]) for key in columns]
+        cells = [spell_mean(by_method(own, key)[method]) for key in columns]
         seconds = [_mean_seconds(own, step) for step in ('train', 'test')]
         rows.append([method, str(len(own)), *cells, *seconds])
     write_csv(prefix.with_suffix('.csv'), header, rows)
     text = markdown_table(header, rows)
     prefix.with_suffix('.md').write_text(text + '\n')
     return text
-
-
-def _spell(values: np.ndarray) -> str:
-    if np.isnan(values).all():
-        return '-'
-    mean = f'{np.nanmean(values):.1f}'
-    return mean if len(values) == 1 else f'{mean} ± {np.nanstd(values, ddof=1):.1f}'
 
 
 def _mean_seconds(results: Sequence[Mapping], step: str) -> str:
@@ -82,8 +75,8 @@ def plot_octaves(results: Sequence[Mapping], path: Path) -> None:
     for method in dict.fromkeys(r['method'] for r in results):
         values = [by_method(results, key)[method] for key in octaves]
         centres = [float(np.sqrt(np.prod(scale_bounds(k)))) for k in octaves]
-        spread = [np.nanstd(v, ddof=1) if len(v) > 1 else 0 for v in values]
-        axes.errorbar(centres, [np.nanmean(v) for v in values], spread, marker='o', capsize=3, label=method)
+        spreads = np.nan_to_num([spread(v) for v in values])
+        axes.errorbar(centres, [np.nanmean(v) for v in values], spreads, marker='o', capsize=3, label=method)
     edges = sorted({b for k in octaves for b in scale_bounds(k)})
     axes.set_xscale('log')
     axes.set_xticks(edges, [f'{e:g}' for e in edges])

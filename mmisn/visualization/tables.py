@@ -1,9 +1,11 @@
-"""Tables in Markdown and CSV."""
+"""Tables in Markdown and CSV, and the numbers in them."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def markdown_table(header: Sequence[Any], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
@@ -26,3 +28,24 @@ def write_csv(path: str | Path, header: Sequence[Any], rows: Sequence[Sequence[A
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def percent(values: Sequence[float]) -> np.ndarray:
+    """COCO metrics in percent; -1, which COCO gives where there are no objects, is NaN."""
+    array = np.asarray(values, np.float64)
+    return np.where(array < 0, np.nan, 100 * array)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation over seeds, with one degree of freedom less; NaN for fewer than two numbers."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    return float(known.std(ddof=1)) if len(known) > 1 else float('nan')
+
+
+def spell_mean(values: Sequence[float]) -> str:
+    """Mean and, of several numbers, their ``spread``; ``-`` where there are none."""
+    if np.isnan(values).all():
+        return '-'
+    mean, deviation = f'{np.nanmean(values):.1f}', spread(values)
+    return mean if np.isnan(deviation) else f'{mean} ± {deviation:.1f}'

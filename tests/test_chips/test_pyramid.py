@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from mmdet.registry import TASK_UTILS
 
 from mmisn.chips import PyramidChips, level_size, pyramid_views
-from mmisn.structures import Chip
+from mmisn.structures import Chip, ScaleRange
 
 
 def test_views_of_isn():
@@ -143,3 +144,78 @@ def test_tiles_that_cannot_overlap_enough(max_pixels, overlap):
 def test_image_without_pixels():
     with pytest.raises(ValueError, match=r'\(0, 480\)'):
         PyramidChips([2]).views((0, 480))
+
+
+def original(lower, upper=math.inf):
+    return ScaleRange(lower, upper, frame='original')
+
+
+SNIP = dict(
+    factors=[(2000, 1400), (1200, 800), (800, 480)],
+    scale_range=[original(0, 80), original(40, 160), original(120)],
+)
+
+
+def test_snip_draws_a_level_and_says_its_range_in_view_pixels():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # no gaps
+        generator = PyramidChips(**SNIP)
+    rng = np.random.default_rng(0)
+    drawn = [generator.draw((640, 480), rng) for _ in range(300)]
+    # 640x480 px at short sides 1400, 800 and 480.
+    expected = {(1867, 1400): (0, 80), (1067, 800): (40, 160), (640, 480): (120, math.inf)}
+    for chip, scale_range in drawn:
+        assert chip == Chip.full((640, 480), chip.size_wh)
+        factor = math.sqrt(chip.size_wh[0] / 640 * chip.size_wh[1] / 480)
+        bounds = [bound * factor for bound in expected[chip.size_wh]]
+        assert (scale_range.lower, scale_range.upper) == pytest.approx(bounds, rel=1e-12)
+        assert (scale_range.measure, scale_range.frame) == ('sqrt_box', 'view')
+    counts = [sum(chip.size_wh == size for chip, _ in drawn) for size in expected]
+    assert sum(counts) == 300 and min(counts) > 75
+
+
+def test_one_range_for_all_levels():
+    generator = PyramidChips([4, 2, 1], scale_range=(16, 560))
+    assert generator.scale_ranges == (ScaleRange(16, 560),) * 3
+    drawn = [generator.draw((64, 48), np.random.default_rng(seed)) for seed in range(20)]
+    assert {chip.size_wh for chip, _ in drawn} == {(256, 192), (128, 96), (64, 48)}
+    assert {scale_range for _, scale_range in drawn} == {ScaleRange(16, 560)}
+
+
+def test_levels_are_as_likely_whatever_number_of_views_they_have():
+    generator = PyramidChips([4, 1], flips=[False, True], max_pixels=100_000, scale_range=(1, 9999))
+    rng = np.random.default_rng(1)
+    drawn = [generator.draw((320, 240), rng)[0] for _ in range(400)]
+    whole = [chip for chip in drawn if chip.xyxy == (0, 0, 320, 240)]
+    assert 150 < len(whole) < 250 and {chip.flip for chip in whole} == {False, True}
+    assert set(drawn) <= set(generator.views((320, 240)))
+
+
+def test_ranges_with_a_gap_are_warned_of():
+    with pytest.warns(UserWarning, match=r'\(80, 90\) original px are in range of no level'):
+        PyramidChips([(1400, 1400), (800, 800)], scale_range=[original(0, 80), original(90)])
+    # [16, 40] is [4, 10] at factor 4.
+    with pytest.warns(UserWarning, match=r'\(10, 16\) original px'):
+        PyramidChips([4, 1], scale_range=(16, 40))
+
+
+@pytest.mark.parametrize(
+    'scale_range, said',
+    [
+        ([(0, 80), (40, 160)], '2 scale ranges for 3 levels'),
+        ([(0, 80), (40, 160), (80, None), (1, 2)], '4 scale ranges for 3 levels'),
+        ((90, 80), 'lower < upper'),
+        (dict(lower=10, frame='image'), "frame must be one of .* got 'image'"),
+        (dict(lower=10, measure='mask_area'), r'trains with boxes and cannot use the range \[10, inf\] px\^2'),
+    ],
+)
+def test_invalid_ranges(scale_range, said):
+    with pytest.raises(ValueError, match=said):
+        PyramidChips([4, 2, 1], scale_range=scale_range)
+
+
+def test_no_training_view_without_a_range():
+    generator = PyramidChips([4, 2, 1])
+    assert generator.scale_ranges is None
+    with pytest.raises(ValueError, match='needs scale_range'):
+        generator.draw((640, 480), np.random.default_rng(0))

@@ -177,6 +177,44 @@ def test_generate_chips_of_a_test_view_is_fixed():
     assert results['chip'] == Chip((0, 0, 100, 80), (50, 40), True)
 
 
+def snip(flip_prob):
+    """A whole image at one of two sizes: objects up to 20 px at factor 2, from 15 px on at factor 1."""
+    ranges = [dict(upper=20, frame='original'), dict(lower=15, upper=None, frame='original')]
+    generator = dict(type='PyramidChips', factors=[2.0, 1.0], scale_range=ranges)
+    return GenerateChips(generator, flip_prob=flip_prob)
+
+
+def test_snip_trains_whole_images_at_a_random_level():
+    boxes = [[5, 5, 15, 15], [30, 10, 48, 28], [20, 20, 80, 70]]  # 10, 18 and 54.8 px
+    valid = {(200, 160): [0, 1], (100, 80): [1, 2]}
+    seen = []
+    for seed in range(60):
+        np.random.seed(seed)
+        results = CropChip()(FilterByScale()(snip(0.5)(sample(boxes))))
+        chip = results['chip']
+        assert chip == Chip.full((100, 80), chip.size_wh, chip.flip)
+        assert results['img_shape'] == chip.size_wh[::-1]
+        assert np.flatnonzero(~results['gt_ignore_flags']).tolist() == valid[chip.size_wh]
+        assert results['scale_range'] == ((0, 40) if chip.size_wh == (200, 160) else (15, np.inf))
+        seen.append((chip.size_wh, chip.flip))
+    assert set(seen) == {(size, flip) for size in valid for flip in (False, True)}
+    assert 20 <= sum(size == (200, 160) for size, _ in seen) <= 40
+    np.random.seed(7)
+    first = snip(0.5)(sample(boxes))['chip']
+    np.random.seed(7)
+    assert snip(0.5)(sample(boxes))['chip'] == first
+
+
+@pytest.mark.parametrize(
+    'flips, flip_prob, expected', [([False], 0.0, {False}), ([False], 1.0, {True}), ([True], 1.0, {False})]
+)
+def test_a_flip_of_a_training_view_mirrors_it(flips, flip_prob, expected):
+    transform = GenerateChips(
+        dict(type='PyramidChips', factors=[1.0], flips=flips, scale_range=(1, 100)), flip_prob=flip_prob
+    )
+    assert {transform(sample([]))['chip'].flip for _ in range(5)} == expected
+
+
 def test_packed_sample_carries_the_view():
     results = sample([[0, 0, 20, 20], [0, 0, 60, 60]], chip=Chip((0, 0, 40, 40), (40, 40)), scale_range=(1, 30))
     results.update(img_id=7, img_path='a.jpg')

@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.registry import DATASETS
-from mmdet.structures import DetDataSample
 
 from mmisn.chips import CoverChips
 from mmisn.datasets import ChipDataset
@@ -52,38 +50,6 @@ def toy_folder(root, monkeypatch, sizes_wh):
 
 
 # Pixels.
-
-
-@pytest.mark.parametrize(
-    ('batch_wh', 'divisor', 'expected'),
-    [
-        ([(64, 32)], 32, 64 * 32),  # nothing to pad
-        ([(65, 32)], 32, 96 * 32),  # one pixel more costs a whole step
-        ([(100, 50), (64, 96)], 32, 2 * 128 * 96),  # the larger of each axis
-        ([(100, 50), (64, 96), (1, 1)], 1, 3 * 100 * 96),
-    ],
-)
-def test_padded_pixels(batch_wh, divisor, expected):
-    assert pixels.padded_pixels(batch_wh, divisor) == expected
-
-
-def test_padded_pixels_are_those_of_the_data_preprocessor():
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        sizes = [tuple(int(s) for s in rng.integers(1, 90, 2)) for _ in range(int(rng.integers(1, 5)))]
-        divisor = int(rng.choice([1, 7, 32]))
-        data = dict(
-            inputs=[torch.zeros(3, h, w, dtype=torch.uint8) for w, h in sizes],
-            data_samples=[DetDataSample(metainfo=dict(img_shape=(h, w))) for w, h in sizes],
-        )
-        batch = DetDataPreprocessor(pad_size_divisor=divisor)(data, training=True)['inputs']
-        assert pixels.padded_pixels(sizes, divisor) == batch.shape[0] * batch.shape[2] * batch.shape[3]
-
-
-def test_pixels_per_image_of_three_toy_images():
-    padded, plain = pixels.pixels_per_image([[(40, 30), (33, 64)], [(32, 32)]], 3, 32)
-    assert padded == (2 * 64 * 64 + 32 * 32) / 3
-    assert plain == (40 * 30 + 33 * 64 + 32 * 32) / 3
 
 
 def test_whole_images_and_chips_through_the_samplers(tmp_path, monkeypatch):

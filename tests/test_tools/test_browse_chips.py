@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmisn.datasets.proposals import pack_proposals, save_proposals
+from mmisn.structures import ScaleRange
+
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'browse_chips.py'
 
 # One level of factor 1 and one of factor 0.5, range [16, 60] px as seen, chips of 100 px: in images of 200x160 px the
@@ -111,6 +114,24 @@ def test_without_filter_everything_whole_is_trained(tool, cfg, tmp_path):
     _, rows = tool.browse_chips(cfg, tmp_path / 'out', ['made'])
     assert rows[1] == ['x0.5', 1, 5, 0, 0, 1]
     assert rows[2] == ['objects, by best chip', 3, 5, 0, 0, 1]
+
+
+def test_negative_chips(tool, cfg, tmp_path):
+    """Those of the pass are drawn and counted, not the whole pool."""
+    corners = [np.arange(20, 110, 11), np.arange(110, 10, -11)]
+    boxes = np.array([[x, y, x + 20, y + 20] for x in corners[0] for y in corners[1]], float)
+    none = np.zeros((0, 4)), np.zeros(0)
+    records = [(str(i), (200, 160), [(boxes, np.ones(len(boxes))), none]) for i in (3, 4)]
+    save_proposals(pack_proposals(records, (1.0, 0.5), (ScaleRange(16, 60),) * 2), tmp_path / 'p.npz')
+    options = dict(proposals=str(tmp_path / 'p.npz'), per_image=1, min_proposals=2)
+    cfg.train_dataloader.dataset.negatives = options
+    header, rows = tool.browse_chips(cfg, tmp_path / 'out', ['made'])
+    assert header[:3] == ['level', 'chips', 'negative']
+    assert [row[:3] for row in rows] == [['x1', 3, 1], ['x0.5', 1, 0], ['objects, by best chip', 4, 1]]
+    dataset = tool.DATASETS.build(tool.chip_dataset_cfg(cfg))
+    assert (dataset.plan.negative & (dataset.plan.image == 0)).sum() > 1
+    shown = [v.number for e in range(8) for v in tool.chips_of_image(dataset, 0, 5, e).views if v.negative]
+    assert len(shown) == 8 and len(set(shown)) > 1 and dataset.plan.negative[shown].all()
 
 
 def test_wrapped_dataset_and_spread_images(tool, cfg, tmp_path):

@@ -22,8 +22,8 @@ def _image(wh=(160, 140)):
     return image
 
 
-def _view(chip, number=7, level=0, boxes=BOXES, crowds=CROWDS):
-    return ChipView(number, level, chip, RANGE, object_states(boxes, crowds, chip, RANGE))
+def _view(chip, number=7, level=0, boxes=BOXES, crowds=CROWDS, negative=False):
+    return ChipView(number, level, chip, RANGE, object_states(boxes, crowds, chip, RANGE), negative)
 
 
 def _pixels(figure):
@@ -94,6 +94,26 @@ def test_counts_and_left_out_panels_are_written():
     assert 'trained on [20, 100] px as seen;  2 more chips not shown on their own' in texts
     assert 'level x0.5:  1 chip of 160x140 px' in texts
     assert not any(t.startswith('level x1:') for t in texts)
+
+
+def test_negative_chips_are_told_apart():
+    chips = [Chip((10, 20, 110, 120), (200, 200)), Chip((40, 20, 140, 120), (200, 200), flip=True)]
+    views = [_view(chips[0], 3), _view(chips[1], 8, negative=True)]
+    best = np.array(['trained', 'out of range', 'not enclosed', 'crowd'], object)
+    figure = draw_chips(_image(), BOXES, best, views, ['x2'])
+    texts = _texts(figure)
+    assert '3' in texts and '8  negative  flipped' in texts
+    assert 'Dotted: 1 negative chips, around false proposals.' in texts
+    # Along the bottom edge on the original: dots are denser than the dashes of a positive chip would be.
+    pixels, original = _pixels(figure), figure.axes[0]
+    ends = [original.transData.transform((x, 120)) for x in (112, 138)]
+    row = pixels.shape[0] - round(ends[0][1])
+    color = np.round(255 * np.array(to_rgb(LEVEL_COLORS[0])))
+    edge = pixels[row - 2 : row + 3, round(ends[0][0]) : round(ends[1][0])].astype(int)
+    drawn = (np.abs(edge - color).max(axis=-1) < 90).any(axis=0)
+    dots = (np.diff(drawn.astype(int)) == 1).sum()
+    assert dots > len(drawn) / 15
+    assert not any('Dotted' in t for t in _texts(draw_chips(_image(), BOXES, best, views[:1], ['x2'])))
 
 
 @pytest.mark.parametrize('wh', [(16, 12), (60, 900), (3000, 400), (4000, 3000)])

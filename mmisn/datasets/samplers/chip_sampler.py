@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from ..chip_dataset import ChipDataset, ChipIndex
+from ..negatives import chips_of_pass, pass_shares
 
 
 @DATA_SAMPLERS.register_module()
@@ -19,7 +20,8 @@ class ChipSampler(Sampler):
 
     The chips form an endless stream: one permutation of all of them after another, each drawn from (seed, pass). An
     epoch is the next piece of that stream. Without a budget an epoch is one pass; with one it is shorter (or longer),
-    and still no chip comes a second time before every chip came once.
+    and still no chip comes a second time before every chip came once. Of negative chips each pass draws as many per
+    image as the dataset's ``negatives`` say, anew.
 
     Args:
         dataset: The ``ChipDataset``.
@@ -48,10 +50,21 @@ class ChipSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.shuffle = shuffle
         self.epoch = 0
-        self.num_chips = len(dataset)
+        self.pass_length = len(self._chips_of_pass(0))
+        self.num_chips = self.pass_length
         if pixels_per_image is not None:
-            mean_pixels = float(dataset.view_sizes_wh.prod(axis=1).mean())
-            self.num_chips = max(1, round(pixels_per_image * dataset.num_images / mean_pixels))
+            self.num_chips = max(1, round(pixels_per_image * dataset.num_images / self._mean_pixels()))
+
+    def _mean_pixels(self) -> float:
+        pixels = self.dataset.view_sizes_wh.prod(axis=1)
+        if self.dataset.negatives is None:
+            return float(pixels.mean())
+        return float(np.average(pixels, weights=pass_shares(self.dataset.plan, self.dataset.negatives.per_image)))
+
+    def _chips_of_pass(self, number: int) -> np.ndarray:
+        if self.dataset.negatives is None:
+            return np.arange(len(self.dataset))
+        return chips_of_pass(self.dataset.plan, self.dataset.negatives, self.seed, number)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; MMEngine's ``DistSamplerSeedHook`` calls this."""
@@ -61,7 +74,7 @@ class ChipSampler(Sampler):
         """The indices of the whole epoch, of all ranks, in random order."""
         first = self.epoch * self.num_chips
         positions = np.arange(first, first + self.num_chips)
-        passes, offsets = np.divmod(positions, len(self.dataset))
+        passes, offsets = np.divmod(positions, self.pass_length)
         indices = []
         for number in np.unique(passes):
             chips = self._pass(int(number))[offsets[passes == number]]
@@ -70,9 +83,10 @@ class ChipSampler(Sampler):
         return indices
 
     def _pass(self, number: int) -> np.ndarray:
+        chips = self._chips_of_pass(number)
         if not self.shuffle:
-            return np.arange(len(self.dataset))
-        return np.random.default_rng((self.seed, number, 3)).permutation(len(self.dataset))
+            return chips
+        return chips[np.random.default_rng((self.seed, number, 3)).permutation(len(chips))]
 
     def __iter__(self) -> Iterator[ChipIndex]:
         indices = self.epoch_indices()

@@ -1,23 +1,17 @@
-"""Pixels fed to the network per image and epoch, padding included.
+"""Pixels fed to the network per image and epoch by each way of training, padding included."""
 
-Nothing is decoded: the batches come from the samplers that train, the sizes from the chips or from what ``Resize``
-would make, the padding is ``DetDataPreprocessor``'s.
-
-Shape shorthand: B samples of a batch.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from mmcv import rescale_size
-from mmdet.registry import DATA_SAMPLERS, DATASETS
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from mmisn.chips.levels import level_size
 from mmisn.datasets import ChipDataset
+from mmisn.experiments.pixels import training_pixels
 
 from .coco_like import CocoFolder
 from .report import Row, Target
@@ -28,38 +22,6 @@ SINGLE_SCALE = 'baselines/faster-rcnn_r50_fpn_8xb4-18e_coco.py'
 MULTI_SCALE = 'baselines/faster-rcnn_r50_fpn_8xb4-ms-18e_coco.py'
 # Of single-scale's pixels; ISN trains on at most so many.
 MOST_PIXELS = 1.3
-EPOCHS = 5
-
-SizeWH = tuple[int, int]
-
-
-def padded_pixels(batch_wh: Sequence[SizeWH], divisor: int) -> int:
-    """Pixels of a batch: all its samples are padded to the largest width and height, rounded up to the divisor.
-
-    Args:
-        batch_wh: Width and height of the B samples.
-        divisor: ``pad_size_divisor``.
-    """
-    width, height = (-(-max(sides) // divisor) * divisor for sides in zip(*batch_wh))
-    return len(batch_wh) * width * height
-
-
-def pixels_per_image(batches_wh: Iterable[Sequence[SizeWH]], num_images: int, divisor: int) -> tuple[float, float]:
-    """Pixels per image of an epoch.
-
-    Args:
-        batches_wh: Sizes of the samples of each batch.
-        num_images: Images of the data set.
-        divisor: ``pad_size_divisor``.
-
-    Returns:
-        With and without padding.
-    """
-    padded = plain = 0
-    for batch in batches_wh:
-        padded += padded_pixels(batch, divisor)
-        plain += sum(width * height for width, height in batch)
-    return padded / num_images, plain / num_images
 
 
 def jobs(folder: CocoFolder) -> list[tuple[str, Callable[[], list[Row]]]]:
@@ -100,19 +62,8 @@ def _row(what: str, pixels: tuple[float, float], single: tuple[float, float], ta
 
 
 @lru_cache
-def _settings(name: str) -> tuple[Config, int]:
-    config = Config.fromfile(CONFIGS / name)
-    return config, config.model.data_preprocessor.pad_size_divisor
-
-
-def _sizes(config: Config, rng: np.random.Generator) -> Callable[[SizeWH], SizeWH]:
-    """What the training pipeline's resizing makes of an image's size."""
-    for transform in config.train_dataloader.dataset.pipeline:
-        if transform.type == 'Resize':
-            return lambda wh: rescale_size(wh, transform.scale)
-        if transform.type == 'RandomChoiceResize':
-            return lambda wh: rescale_size(wh, transform.scales[rng.integers(len(transform.scales))])
-    raise ValueError(f'{config.filename} resizes with neither Resize nor RandomChoiceResize')
+def _config(name: str) -> Config:
+    return Config.fromfile(CONFIGS / name)
 
 
 def whole_image_pixels(name: str, images, factor: float | None = None) -> tuple[float, float]:
@@ -126,26 +77,13 @@ def whole_image_pixels(name: str, images, factor: float | None = None) -> tuple[
     Returns:
         With and without padding.
     """
-    config, divisor = _settings(name)
-    loader = config.train_dataloader
-    resize = _sizes(config, np.random.default_rng(0))
-    if factor is not None:
-        resize = lambda wh: level_size(wh, factor)  # noqa: E731  the same role as the function above
-    sampler = DATA_SAMPLERS.build(dict(loader.sampler), default_args=dict(dataset=images, seed=0))
-    wh = [(info['width'], info['height']) for info in (images.get_data_info(i) for i in range(len(images)))]
-    totals = []
-    for epoch in range(EPOCHS):
-        sampler.set_epoch(epoch)
-        batches = DATA_SAMPLERS.build(
-            dict(loader.batch_sampler), default_args=dict(sampler=sampler, batch_size=loader.batch_size)
-        )
-        totals.append(pixels_per_image([[resize(wh[i]) for i in batch] for batch in batches], len(images), divisor))
-    return tuple(np.mean(totals, axis=0))
+    resize = None if factor is None else lambda wh: level_size(wh, factor)
+    return training_pixels(_config(name), images, resize)
 
 
 def _chips(folder: CocoFolder) -> tuple[ChipDataset, tuple[float, ...], list[Row]]:
     """The chip data set of the config on these images; its factors; and where its pixels come from."""
-    config, _ = _settings(ISN)
+    config = _config(ISN)
     dataset = ChipDataset(folder.dataset_cfg(), config.train_dataloader.dataset.generator, [], cache_dir='')
     plan, factors = dataset.plan, config.factors
     total = float(plan.size_wh.prod(axis=1).sum())
@@ -176,16 +114,6 @@ def chip_pixels(dataset: ChipDataset, budget: float | None) -> tuple[float, floa
     Returns:
         With and without padding.
     """
-    config, divisor = _settings(ISN)
-    loader = config.train_dataloader
-    cfg = {**loader.sampler, 'pixels_per_image': budget}
-    sampler = DATA_SAMPLERS.build(cfg, default_args=dict(dataset=dataset, seed=0))
-    batches = DATA_SAMPLERS.build(
-        dict(loader.batch_sampler), default_args=dict(sampler=sampler, batch_size=loader.batch_size)
-    )
-    totals = []
-    for epoch in range(EPOCHS):
-        sampler.set_epoch(epoch)
-        sizes = [[tuple(dataset.view_sizes_wh[index.chip].tolist()) for index in batch] for batch in batches]
-        totals.append(pixels_per_image(sizes, dataset.num_images, divisor))
-    return tuple(np.mean(totals, axis=0))
+    config = Config(_config(ISN).to_dict())
+    config.train_dataloader.sampler.pixels_per_image = budget
+    return training_pixels(config, dataset)
