@@ -96,6 +96,17 @@ def greedy_range_search(
     return SearchResult(rounds, (lower, upper), scores[lower, upper], interior)
 
 
+def default_candidates(scale_range: Range) -> tuple[list[float], list[float]]:
+    """The paper's candidates in proportion to a range that is to [16, 560] as the data are to COCO.
+
+    Args:
+        scale_range: The range that a config has; a lower bound of 0 has no other candidates.
+    """
+    lower, upper = scale_range
+    lowers, uppers = [b * lower / LOWERS[1] for b in LOWERS], [b * upper / UPPERS[1] for b in UPPERS]
+    return list(dict.fromkeys(round(b, 6) for b in lowers)), [round(b, 6) for b in uppers]
+
+
 def check_candidates(lowers: Sequence[float], uppers: Sequence[float]) -> tuple[list[float], list[float]]:
     """Candidates as two lists of numbers without repetitions.
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmisn.experiments.range_search import LOWERS, UPPERS, greedy_range_search
+from mmisn.experiments.range_report import write_search
+from mmisn.experiments.range_search import LOWERS, UPPERS, default_candidates, greedy_range_search
 
 # Table 5 of the paper; (32, 496) and (32, 320) were not tried there.
 PAPER = {
@@ -87,3 +88,38 @@ def test_bad_candidates(arguments, message):
 def test_bad_scores(scores):
     with pytest.raises(ValueError, match='one score per range'):
         greedy_range_search(scores)
+
+
+@pytest.mark.parametrize(
+    ('scale_range', 'lowers', 'uppers'),
+    [
+        ((16, 560), [0, 16, 32], [640, 560, 496, 320]),
+        ((6.4, 224), [0, 6.4, 12.8], [256, 224, 198.4, 128]),
+        ((0, 560), [0], [640, 560, 496, 320]),
+    ],
+)
+def test_default_candidates_are_those_of_the_paper_in_proportion(scale_range, lowers, uppers):
+    assert default_candidates(scale_range) == (lowers, uppers)
+
+
+def test_the_report_names_every_trial_and_the_choice(tmp_path):
+    result = greedy_range_search(recorded({r: v / 100 for r, v in {**PAPER, (0, 560): 38.0}.items()}.get)[0])
+    page = write_search(result, 'bbox_mAP', tmp_path / 'search', ['a note'])
+    assert page == (tmp_path / 'search.md').read_text()
+    assert 'Chosen: [16, 560] with bbox_mAP 38.7 after 8 trials. Both bounds have worse candidates' in page
+    assert page.endswith('- a note\n')
+    lines = (tmp_path / 'search.csv').read_text().splitlines()
+    # The third round repeats the score of [16, 560]; the second that of [16, 640].
+    assert len(lines) == 1 + 3 + 4 + 3
+    assert lines[0] == 'round,bound,lower_px,upper_px,bbox_mAP,best'
+    assert [line for line in lines if line.endswith('True')] == [
+        '1,lower,16.0,640.0,0.382,True',
+        '2,upper,16.0,560.0,0.387,True',
+        '3,lower,16.0,560.0,0.387,True',
+    ]
+    assert (tmp_path / 'search.png').stat().st_size > 5000
+
+
+def test_a_choice_at_the_end_of_its_candidates_is_said():
+    result = greedy_range_search(lambda ranges: [upper - lower for lower, upper in ranges])
+    assert (result.best, result.is_interior) == ((0, 640), False)

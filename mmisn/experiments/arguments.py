@@ -1,0 +1,50 @@
+"""What the tools that run trials ask for on the command line: data, budget, seeds and folders."""
+
+import argparse
+from pathlib import Path
+
+from .budget import BUDGETS
+from .tables import ROOT, kind_of_data
+
+KEPT_RESULTS = ROOT / 'configs' / 'isn' / 'results'
+
+
+def add_arguments(parser: argparse.ArgumentParser, out: str, data: str) -> None:
+    """Add the arguments.
+
+    Args:
+        parser: The parser.
+        out: Default of ``--out``.
+        data: What ``--data`` may be, for the help.
+    """
+    parser.add_argument('--data', default='scenes', help=data)
+    parser.add_argument('--budget', choices=BUDGETS, default='smoke', help='how much is trained (default: %(default)s)')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='(default: 0)')
+    parser.add_argument('--jobs', type=int, help='runs at a time; by default one per GPU, or per core')
+    parser.add_argument('--out', type=Path, default=Path(out), help='(default: %(default)s)')
+    parser.add_argument(
+        '--results',
+        type=Path,
+        help='results; by default configs/isn/results for --budget table on scenes and coco, else OUT/results',
+    )
+
+
+def resolve(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Check the arguments and fill in what follows from others.
+
+    Paths are given as seen from the working folder; they are used, printed and kept as seen from the repository.
+    """
+    if args.jobs is not None and args.jobs < 1:
+        parser.error(f'--jobs must be at least 1, got {args.jobs}')
+    if args.results is None:
+        public = kind_of_data(args.data) == 'scenes' or args.data == 'coco'
+        args.results = KEPT_RESULTS if args.budget == 'table' and public else args.out / 'results'
+    args.out, args.results = from_root(args.out), from_root(args.results)
+    if args.data not in ('scenes', 'coco', 'config'):
+        args.data = str(from_root(Path(args.data)))
+
+
+def from_root(path: Path) -> Path:
+    """A path as seen from the repository, where it lies in there."""
+    path = path.resolve()
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
