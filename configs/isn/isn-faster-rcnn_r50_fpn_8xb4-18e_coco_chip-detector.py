@@ -12,10 +12,6 @@ model = dict(
 )
 
 # The raw image: chips are cut in the detector.
-test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackInstanceInputs'),
-]
+test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'Resize']
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

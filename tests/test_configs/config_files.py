@@ -17,11 +17,13 @@ ALL_FILES = sorted(
 )
 # Those on a few real images of COCO have settings of their own and a test of their own.
 COCO_MINI = [f for f in ALL_FILES if 'coco-mini' in f]
-FILES = [f for f in ALL_FILES if f not in COCO_MINI]
+# SSDLite is MMDetection's own and has a test of its own, too.
+SSDLITE = [f for f in ALL_FILES if 'ssdlite' in f]
+FILES = [f for f in ALL_FILES if f not in COCO_MINI + SSDLITE]
 FACTORS = (4.0, 2.0, 1.0, 0.5, 0.25)
 NAME = re.compile(
-    r'(?P<isn>isn-)?(?P<method>faster-rcnn|retinanet)_(?P<backbone>r18-small|r18|r50|r101|mobilenetv2)_'
-    r'(?P<neck>fpn|dc5)(?P<dcn>-dcn)?_(?P<gpus>\d)xb(?P<batch>\d)(?P<ms>-ms)?(-(?P<epochs>\d+)e)?_'
+    r'((?P<rule>isn|snip|sniper)-)?(?P<method>faster-rcnn|retinanet)_(?P<backbone>(r18|r50|r101|mobilenetv2)(-small)?)_'
+    r'(?P<neck>fpn|dc5)(?P<dcn>-dcn)?_(?P<gpus>\d)xb(?P<batch>\d)(-ms(?P<ms>|\d+-\d+))?(-(?P<epochs>\d+)e)?_'
     r'(?P<data>coco|scenes)(?P<chip_detector>_chip-detector)?'
 )
 
@@ -32,14 +34,20 @@ def tokens(file):
     return match.groupdict()
 
 
+def files_of(**wanted):
+    """The configs whose file names have these tokens (True: any, False: none, a tuple: one of them)."""
+
+    def fits(found, value):
+        if isinstance(value, bool):
+            return (found is not None) == value
+        return found in value if isinstance(value, tuple) else found == value
+
+    return [f for f in FILES if all(fits(tokens(f)[k], v) for k, v in wanted.items())]
+
+
 def of(**wanted):
-    """Parametrize over the configs whose file names have these tokens (True: any, False: none)."""
-
-    def fits(file):
-        found = tokens(file)
-        return all((found[k] is not None) == v if isinstance(v, bool) else found[k] == v for k, v in wanted.items())
-
-    files = [f for f in FILES if fits(f)]
+    """Parametrize over the configs of these tokens; see ``files_of``."""
+    files = files_of(**wanted)
     assert files
     return pytest.mark.parametrize('file', files)
 
@@ -54,6 +62,7 @@ def without_init(cfg):
 @cache
 def _load(file):
     cfg = Config.fromfile(CONFIGS / file)
+    cfg.starts_from_weights = 'Pretrained' in str(cfg.model)
     cfg.model = without_init(cfg.model)
     return cfg
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from config_files import load, tokens
+from config_files import FILES, SSDLITE, load
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
 
@@ -25,7 +26,7 @@ def samples_with_ignored_objects(num_classes):
 def model_and_views(file):
     torch.manual_seed(0)
     model = MODELS.build(load(file).model).train()
-    num_classes = 7 if tokens(file)['data'] == 'scenes' else 80
+    num_classes = 7 if file.endswith('scenes.py') else 80
     images = [torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8) for _ in range(2)]
     data = model.data_preprocessor(dict(inputs=images, data_samples=samples_with_ignored_objects(num_classes)), True)
     return model, data['inputs'], data['data_samples']
@@ -52,6 +53,39 @@ def test_one_training_step(file):
     assert [n for n in without if not n.startswith('backbone.conv2.')] == []
     assert not without or load(file).find_unused_parameters
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+SCENES = [f for f in FILES + SSDLITE if f.endswith('_scenes.py') and f not in SMALL_ISN]
+
+
+@pytest.mark.parametrize('file', SCENES)
+def test_two_iterations(file):
+    """Each config of the small profile, at a tenth of its learning rate, as in warm-up: the loss on one batch falls."""
+    model, images, samples = model_and_views(file)
+    model.init_weights()
+    optimizer = build_optim_wrapper(model, load(file).optim_wrapper)
+    for group in optimizer.param_groups:
+        group['lr'] *= 0.1
+    losses, unread = [], set()
+    for _ in range(2):
+        losses.append(loss_of(model, images, samples))
+        optimizer.backward(losses[-1])
+        unread |= {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        losses.append(loss_of(model, images, samples))
+    assert float(losses[2]) < float(losses[0])
+    # No FPN reads the last convolution of MobileNetV2, hence find_unused_parameters.
+    assert unread <= {f'backbone.conv2.{n}' for n in ('conv.weight', 'bn.weight', 'bn.bias')}
+    assert not unread or load(file).find_unused_parameters
+
+
+def loss_of(model, images, samples):
+    torch.manual_seed(0)  # the same anchors and proposals are drawn
+    total, log = model.parse_losses(model.loss(images, samples))
+    assert all(value.isfinite() for value in log.values())
+    return total
 
 
 @pytest.mark.parametrize('file, head', [(SMALL_ISN[2], 'rpn_head'), (SMALL_ISN[3], 'bbox_head')])

@@ -1,9 +1,25 @@
 """Pipelines, views and metrics of every config; the pyramid is that of the training."""
 
 import pytest
-from config_files import COCO_MINI, FACTORS, FILES, build, build_tta, detector_of, load, of, tokens, views
+import torch
+from config_files import (
+    COCO_MINI,
+    FACTORS,
+    FILES,
+    SSDLITE,
+    build,
+    build_tta,
+    detector_of,
+    load,
+    of,
+    tokens,
+    views,
+    without_init,
+)
+from mmdet.models.dense_heads import SSDHead
 from mmdet.registry import METRICS, TASK_UTILS
 from mmengine.dataset import Compose
+from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 
 from mmisn.structures import ScaleRange
@@ -20,17 +36,14 @@ def test_pipelines_build_and_a_test_has_one_view(file):
         assert pipeline[-1].type in ('PackInstanceInputs', 'PackDetInputs')
         assert not [step.type for step in pipeline if step.type in ('RandomFlip', 'TestTimeAug', 'RandomChoiceResize')]
         sizes = [step.scale for step in pipeline if step.type == 'Resize']
-        name = tokens(file)
-        if name['chip_detector']:
-            assert sizes == []
-        elif name['isn']:
-            assert sizes == [(400, 240) if name['data'] == 'scenes' else (1000, 600)]
-        else:
-            assert sizes == [(533, 320) if name['data'] == 'scenes' else (1333, 800)]
+        name, small = tokens(file), tokens(file)['data'] == 'scenes'
+        size = {'isn': (1000, 600), 'snip': (1200, 800), 'sniper': (1280, 800), None: (1333, 800)}[name['rule']]
+        size = tuple(round(0.4 * s) for s in size) if small else size
+        assert sizes == ([] if name['chip_detector'] else [size])
     assert cfg.val_dataloader.dataset.pipeline == cfg.test_dataloader.dataset.pipeline
 
 
-@of(isn=True, chip_detector=False)
+@of(rule='isn', chip_detector=False)
 def test_pyramid_is_that_of_the_training(file):
     cfg = load(file)
     training = TASK_UTILS.build(cfg.train_dataloader.dataset.generator)
@@ -44,7 +57,7 @@ def test_pyramid_is_that_of_the_training(file):
     assert model.view_filters.scale_range == training.scale_ranges[0]
 
 
-@of(isn=True, chip_detector=True)
+@of(rule='isn', chip_detector=True)
 def test_chip_detector_is_the_pyramid_of_its_base(file):
     cfg, base = load(file), load(file.replace('_chip-detector', ''))
     model = build(file)
@@ -54,7 +67,7 @@ def test_chip_detector_is_the_pyramid_of_its_base(file):
     assert cfg.train_dataloader == base.train_dataloader
 
 
-@of(ms=True)
+@of(ms='')
 def test_multi_scale_testing(file):
     cfg = load(file)
     found = views(cfg)
@@ -66,7 +79,7 @@ def test_multi_scale_testing(file):
     assert build_tta(cfg).view_filters.scale_range == ScaleRange.build(None)
 
 
-@of(isn=False, ms=False)
+@of(rule=False, ms=(None, '640-800', '160-1600'))
 def test_single_scale_has_no_tta(file):
     assert 'tta_model' not in load(file)
 
@@ -87,6 +100,46 @@ def test_metric(file):
     assert metric.metrics == ['bbox'] and not metric.format_only
     # The training range is among the ranges that are reported.
     assert ('6.4_224' if small else '16_560') in metric.scale_ranges
+
+
+def without_scope(cfg):
+    """Without the marks that inherited parts carry."""
+    if isinstance(cfg, dict):
+        return type(cfg)({k: without_scope(v) for k, v in cfg.items() if k != '_scope_'})
+    return type(cfg)(map(without_scope, cfg)) if isinstance(cfg, (list, tuple)) else cfg
+
+
+@pytest.mark.parametrize('file', SSDLITE)
+def test_ssdlite_is_mmdetections_own(file):
+    """MMDetection's network, losses and pipelines; only the metric differs, and on the scenes sizes and schedule."""
+    cfg, model, small = without_scope(load(file)._cfg_dict), build(file), 'scenes' in file
+    theirs = without_scope(get_config('mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py')._cfg_dict)
+    factor = 0.4 if small else 1
+    assert cfg.custom_imports == dict(imports=['mmisn'], allow_failed_imports=False)
+    for ours, original in ((cfg.train_pipeline, theirs.train_pipeline), (cfg.test_pipeline, theirs.test_pipeline)):
+        expected = [dict(s, scale=tuple(int(factor * v) for v in s.scale)) if 'scale' in s else s for s in original]
+        assert ours == expected
+        Compose(ours)
+    assert cfg.train_dataloader.dataset.dataset.pipeline == cfg.train_pipeline
+    generator, original = cfg.model.bbox_head.anchor_generator, theirs.model.bbox_head.anchor_generator
+    for bounds in ('min_sizes', 'max_sizes'):
+        assert generator[bounds] == pytest.approx([factor * s for s in original[bounds]])
+    assert cfg.model.test_cfg == theirs.model.test_cfg and cfg.model.train_cfg == theirs.model.train_cfg
+    side = int(factor * 320)
+    maps = model.extract_feat(torch.empty(2, 3, side, side, device='meta'))
+    anchors = model.bbox_head.prior_generator
+    assert [m.shape[-1] for m in maps] == [8, 4, 2, 1, 1, 1] if small else [20, 10, 5, 3, 2, 1]
+    assert [s * m.shape[-1] for (s, _), m in zip(anchors.strides, maps)] == pytest.approx([side] * 6, abs=1)
+    assert model.bbox_head.num_classes == (7 if small else 80)
+    assert type(model.bbox_head).__name__ == 'PatchedSSDHead' and isinstance(model.bbox_head, SSDHead)
+    if not small:
+        theirs.model.bbox_head.type = 'PatchedSSDHead'
+        same = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'auto_scale_lr')
+        assert all(cfg[k] == without_init(theirs[k]) for k in same)
+    metric = METRICS.build(dict(cfg.val_evaluator, ann_file=None))
+    assert type(metric).__name__ == 'ScaleRangeCocoMetric' and cfg.val_evaluator == cfg.test_evaluator
+    assert ('6.4_224' if small else '16_560') in metric.scale_ranges
+    build_optim_wrapper(model, cfg.optim_wrapper)
 
 
 @pytest.mark.parametrize('file', COCO_MINI)

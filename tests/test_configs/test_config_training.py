@@ -5,21 +5,15 @@ import re
 
 import pytest
 import torch
-from config_files import (
-    FACTORS,
-    FILES,
-    build,
-    load,
-    of,
-    tokens,
-)
+from config_files import FACTORS, FILES, build, load, of, tokens
+from mmcv import rescale_size
 from mmdet.registry import PARAM_SCHEDULERS, TASK_UTILS
 from mmengine.optim import build_optim_wrapper
 
 from mmisn.structures import ScaleRange
 
 
-@of(isn=True)
+@of(rule='isn')
 def test_chips(file):
     cfg, small = load(file), tokens(file)['data'] == 'scenes'
     dataset = cfg.train_dataloader.dataset
@@ -47,7 +41,7 @@ def test_small_scenes_are_the_paper_times_0_4():
     assert small.factors == large.factors == FACTORS
 
 
-@of(isn=True, method='faster-rcnn')
+@of(rule=('isn', 'snip', 'sniper'), method='faster-rcnn')
 def test_isn_parts_of_faster_rcnn(file):
     cfg = load(file).model
     cfg = cfg.get('detector', cfg)
@@ -63,26 +57,51 @@ def test_isn_parts_of_retinanet():
     assert type(model.bbox_head.loss_cls).__name__ == 'FocalLoss'
 
 
-@of(isn=False)
+@of(rule=False)
 def test_baselines_have_no_part_of_isn(file):
     text = str(load(file).to_dict())
     assert not re.findall(r'ScaleRange(?!CocoMetric|TTAModel)\w+|Chip\w+|FilterByScale', text)
 
 
-@of(isn=False)
+@of(rule=False)
 def test_training_sizes(file):
     name = tokens(file)
     steps = load(file).train_dataloader.dataset.pipeline
     (resize,) = (step for step in steps if 'Resize' in step.type)
     small = name['data'] == 'scenes'
-    if not name['ms']:
+    if name['ms'] is None:
         assert resize == dict(type='Resize', scale=(533, 320) if small else (1333, 800), keep_ratio=True)
     else:
-        shorts = (608, 640, 672, 704, 736, 768, 800)
-        scales = [(533, round(0.4 * s)) if small else (1333, s) for s in shorts]
+        # Steps of 32 px, limits of the long side in proportion to the largest short side.
+        shorts, long_side = {
+            '': ((608, 640, 672, 704, 736, 768, 800), 1333),
+            '640-800': ((640, 672, 704, 736, 768, 800), 1333),
+            '160-1600': (range(160, 1601, 32), 2667),
+        }[name['ms']]
+        scales = [(round(0.4 * long_side), round(0.4 * s)) if small else (long_side, s) for s in shorts]
         assert resize.type == 'RandomChoiceResize' and [tuple(s) for s in resize.scales] == scales
+        assert resize.keep_ratio
     (flip,) = (step for step in steps if step.type == 'RandomFlip')
     assert flip.prob == 0.5
+
+
+@of(data='scenes', chip_detector=False)
+def test_epochs_of_the_scenes_have_equal_pixels(file):
+    """8 epochs at 427x320, as many pixels (to half an epoch) in sizes or pictures of another number."""
+    cfg = load(file)
+    single = 427 * 320
+    step = next((s for s in cfg.train_dataloader.dataset.pipeline if s.type in ('Resize', 'RandomChoiceResize')), None)
+    if cfg.train_dataloader.sampler.type == 'ChipSampler':
+        mean = cfg.train_dataloader.sampler.pixels_per_image
+    else:
+        if step is None:
+            (step,) = (s for s in cfg.train_dataloader.dataset.pipeline if s.type == 'GenerateChips')
+            scales = step.generator.factors
+        else:
+            scales = step.get('scales', [step.get('scale')])
+        sizes = [rescale_size((256, 192), tuple(scale)) for scale in scales]
+        mean = sum(w * h for w, h in sizes) / len(sizes)
+    assert cfg.train_cfg.max_epochs == round(8 * single / mean)
 
 
 @of(data='coco')

@@ -1,5 +1,5 @@
 # Multi-scale testing of the half-size profile: the nine sizes of multi-scale.py times 0.5.
-tta_model = dict(type='ScaleRangeTTAModel', scale_range=None)
+_base_ = './multi-scale.py'
 
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -7,8 +7,7 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [dict(type='Resize', scale=(2000, short), keep_ratio=True) for short in range(200, 601, 50)],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [dict(type='PackInstanceInputs')],
+            *_base_.tta_pipeline[1]['transforms'][1:],
         ],
     ),
 ]

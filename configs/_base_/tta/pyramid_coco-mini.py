@@ -1,5 +1,7 @@
 # The pyramid of pyramid.py, factors and range times 0.5.
-tta_model = dict(type='ScaleRangeTTAModel', scale_range=(8, 280))
+_base_ = './pyramid.py'
+
+tta_model = dict(scale_range=(8, 280))
 
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -10,9 +12,7 @@ tta_pipeline = [
                 dict(type='GenerateChips', generator=dict(type='PyramidChips', factors=[factor]))
                 for factor in (2.0, 1.0, 0.5, 0.25, 0.125)
             ],
-            [dict(type='CropChip')],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [dict(type='PackInstanceInputs')],
+            *_base_.tta_pipeline[1]['transforms'][1:],
         ],
     ),
 ]

@@ -5,7 +5,7 @@ from mmcv.ops import DeformConv2dPack
 from mmdet.registry import MODELS
 
 import mmisn  # noqa: F401
-from mmisn.models.backbones.deform_mobilenet_v2 import SmallInputDeformConv
+from mmisn.models.backbones import SmallInputDeformConv
 
 SMALL = dict(widen_factor=0.1, out_indices=(1, 2, 4, 6))
 DCN = dict(type='DCN', deform_groups=1, fallback_on_stride=False)

@@ -1,0 +1,2 @@
+_base_ = './sniper-faster-rcnn_r50_dc5-dcn_8xb4-18e_coco.py'
+model = _base_.networks['mobilenetv2-dc5']

@@ -1,0 +1,4 @@
+_base_ = ['./isn-faster-rcnn_r18-small_fpn_1xb8_scenes.py', '../_base_/models/networks_small.py']
+model = _base_.small_networks['mobilenetv2-fpn-dcn']
+# Slow statistics, as in the base.
+model['backbone']['norm_cfg'] = _base_.model.backbone.norm_cfg
