@@ -7,7 +7,7 @@
     python tools/ablate.py table6 --data data/mine --budget smoke         # a folder in COCO format
 
 Every training and test is an ordinary `mim train` or `mim test` command, which is printed before it runs. A row whose
-result is there is not run again; an interrupted training is resumed. OUT has TABLE.md, TABLE.csv and TABLE.png.
+result is there is not run again; an interrupted training is resumed. Written are TABLE.md, TABLE.csv and TABLE.png.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 
 import mmisn  # noqa: F401  registers everything, as custom_imports does
-from mmisn.experiments.arguments import add_arguments, resolve
+from mmisn.experiments.arguments import add_arguments, from_root, resolve
 from mmisn.experiments.budget import BUDGETS, Budget
 from mmisn.experiments.data import Data, prepare_data
 from mmisn.experiments.report import ReportRow, write_report
@@ -38,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('table', nargs='?', help=f'{", ".join(table_names())}, or a table file')
     add_arguments(parser, 'work_dirs/ablate', 'scenes (default), coco, or a folder in COCO format')
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='names or backbones of rows; all by default')
+    parser.add_argument('--report', type=Path, help='where table and picture are written (default: OUT)')
     parser.add_argument('--list', action='store_true', help='list tables, or the rows of TABLE, and run nothing')
     parser.add_argument('--dry-run', action='store_true', help='print what would be run')
     parser.add_argument('--no-run', action='store_true', help='make the table of the results that are there')
@@ -45,6 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.table is None and not args.list:
         parser.error(f'name a table: {", ".join(table_names())} (--list says more)')
     resolve(args, parser)
+    args.report = args.out if args.report is None else from_root(args.report)
     if args.table is not None and args.table.endswith(('.yml', '.yaml')):
         args.table = str(Path(args.table).resolve())
     return args
@@ -128,7 +130,7 @@ def report(
     notes = [what_was_run(data, budget), f'`{command_of(args)}`']
     if any(trial.training.negatives for of_row in trials.values() for trial in of_row):
         notes.insert(1, 'Training Gpx leaves out the network that proposes negative chips.')
-    prefix = args.out / f'{table.name}'
+    prefix = args.report / table.name
     text = write_report(table, shown, prefix, notes)
     console.print(f'\n{text}', markup=False, highlight=False)
     console.print(f'{prefix}.md, {prefix}.csv, {prefix}.png', highlight=False)

@@ -81,6 +81,7 @@ def write_report(table: Table, rows: Sequence[ReportRow], prefix: Path, notes: S
     columns = table.metrics[rows[0].kind]
     scenes = table.scenes_notes if rows[0].kind == 'scenes' else ()
     page = markdown(table, rows, columns, [*table.notes, *scenes, *notes])
+    page += f'\n![{table.title}]({prefix.name}.png)\n'
     prefix.with_suffix('.md').write_text(page)
     write_csv(prefix.with_suffix('.csv'), *csv_cells(rows, columns))
     plot(table, rows, columns, prefix.with_suffix('.png'))

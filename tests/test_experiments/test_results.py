@@ -252,7 +252,7 @@ def test_csv_has_plain_numbers():
 
 def test_three_files(tmp_path):
     text = write_report(TABLE, ROWS, tmp_path / 'out' / 'toy', ['how'])
-    assert text.endswith('- a note\n- of scenes\n- how\n')
+    assert text.endswith('- a note\n- of scenes\n- how\n\n![Toy](toy.png)\n')
     assert (tmp_path / 'out' / 'toy.md').read_text() == text
     with open(tmp_path / 'out' / 'toy.csv') as file:
         assert [line['name'] for line in csv.DictReader(file)] == ['ISN', 'one', 'large', 'SSD', 'coco']
