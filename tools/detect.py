@@ -4,8 +4,9 @@
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 4 2 1 0.5 0.25 --range 16 560 --flip
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000
 
-Writes ``results.json`` (COCO detections), ``images.json`` (COCO images and categories, to which its ids refer) and
-annotated pictures. The test pipeline of the config is not run: pictures are read as they are.
+Writes ``results.json`` (COCO detections), for detectors with masks or keypoints also ``results.segm.json`` or
+``results.keypoints.json``, ``images.json`` (COCO images and categories, to which the ids refer) and annotated pictures.
+The test pipeline of the config is not run: pictures are read as they are.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmisn.chips import parse_level
 from mmisn.datasets.annotation_check import check_image_file
+from mmisn.evaluation.coco_results import coco_results
 from mmisn.models.detectors.wrap import (
     build_chip_detector,
     detect_image,
@@ -124,19 +126,6 @@ def read_picture(path: Path) -> np.ndarray:
     return pixels
 
 
-def coco_results(sample: DetDataSample, image_id: int, category_ids: Sequence[int | None]) -> tuple[list[dict], int]:
-    """COCO detections of an image, and how many were left out because their class has no id."""
-    predicted = sample.pred_instances.cpu()
-    results = []
-    for (x1, y1, x2, y2), score, label in zip(
-        predicted.bboxes.double().tolist(), predicted.scores.double().tolist(), predicted.labels.tolist()
-    ):
-        if category_ids[label] is not None:
-            box = [x1, y1, x2 - x1, y2 - y1]
-            results.append(dict(image_id=image_id, category_id=category_ids[label], bbox=box, score=score))
-    return results, len(predicted) - len(results)
-
-
 def detect_folder(
     config: str | Path | Config,
     checkpoint: str | Path,
@@ -155,7 +144,7 @@ def detect_folder(
         config: Config of a detector, or its file.
         checkpoint: Its weights.
         folder: Pictures; subfolders are looked into.
-        out: Folder for ``results.json``, ``images.json`` and ``pictures/``.
+        out: Folder for ``results*.json``, ``images.json`` and ``pictures/``.
         device: By default ``cuda:0`` if there is one, else ``cpu``.
         ann_file: COCO json whose image and category ids the results get; pictures that it does not name are skipped.
             Without one, ids are indices from 0, of the pictures by name and of the classes.
@@ -188,8 +177,11 @@ def draw_picture(
 ) -> None:
     """Draw the detections with a higher score; small pictures are enlarged, or their labels would cover them."""
     zoom = math.ceil(MIN_DRAWN_SIDE / max(pixels.shape[:2]))
-    drawn = DetDataSample(pred_instances=sample.pred_instances.cpu().clone())
-    drawn.pred_instances.bboxes = drawn.pred_instances.bboxes * zoom
+    found = sample.pred_instances[sample.pred_instances.scores > score_thr].cpu()
+    found.bboxes = found.bboxes * zoom
+    if 'masks' in found:
+        found.masks = found.masks.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
+    drawn = DetDataSample(pred_instances=found)
     image = mmcv.imrescale(pixels, zoom, interpolation='bicubic')[..., ::-1] if zoom > 1 else pixels[..., ::-1]
     visualizer.add_datasample(target.name, image, drawn, draw_gt=False, pred_score_thr=score_thr, out_file=str(target))
 
@@ -197,7 +189,7 @@ def draw_picture(
 def _detect_all(
     model: torch.nn.Module, pictures: dict[str, Path], ids: Ids, out: Path, score_thr: float | None
 ) -> Summary:
-    summary, results, images = Summary(), [], []
+    summary, results, images = Summary(), dict(bbox=[]), []
     visualizer = DetLocalVisualizer(name='detect')
     visualizer.dataset_meta = model.dataset_meta
     out.mkdir(parents=True, exist_ok=True)
@@ -216,7 +208,8 @@ def _detect_all(
             sample = detect_image(model, pixels, str(path))
             summary.seconds += time.perf_counter() - start
             found, unmapped = coco_results(sample, ids.image_ids[name], ids.category_ids)
-            results += found
+            for kind, entries in found.items():
+                results.setdefault(kind, []).extend(entries)
             height, width = pixels.shape[:2]
             images.append(dict(id=ids.image_ids[name], file_name=name, width=width, height=height))
             summary.num_images += 1
@@ -224,8 +217,9 @@ def _detect_all(
             summary.megapixels += sample.view_pixels / 1e6
             if score_thr is not None:
                 draw_picture(visualizer, pixels, sample, score_thr, out / 'pictures' / name)
-    summary.num_detections = len(results)
-    (out / 'results.json').write_text(json.dumps(results))
+    summary.num_detections = len(results['bbox'])
+    for kind, entries in results.items():
+        (out / ('results.json' if kind == 'bbox' else f'results.{kind}.json')).write_text(json.dumps(entries))
     content = dict(images=images, annotations=[], categories=ids.categories)
     (out / 'images.json').write_text(json.dumps(content, indent=1))
     return summary
@@ -262,6 +256,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--max-pixels', type=int, help='cut larger views into overlapping tiles of so many pixels')
     parser.add_argument('--edge-margin', type=float, help='drop boxes so near to a tile edge, view px (default: 2)')
     parser.add_argument('--max-per-img', type=int, help='detections per image (default: 100)')
+    parser.add_argument('--no-masks', action='store_true', help='leave out the mask head, boxes alone are detected')
+    parser.add_argument('--average-masks', action='store_true', help='average masks over the views that hold the box')
     parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
     parser.add_argument('--classes', nargs='+', help='report these classes only')
     parser.add_argument('--ann', help='COCO json whose image and category ids the results get')
@@ -274,6 +270,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     views = dict(levels=args.levels, flip=args.flip, max_pixels=args.max_pixels, edge_margin=args.edge_margin)
     views.update({k: v for k in ('batch_size', 'max_per_img') if (v := getattr(args, k)) is not None})
+    if args.no_masks:
+        views['masks'] = False
+    if args.average_masks:
+        views['average_masks'] = True
     if args.range is not None:
         views['scale_range'] = tuple(args.range)
     try:

@@ -4,6 +4,7 @@ import copy
 import itertools
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,19 @@ class ViewRecorder(ScaleRangeTTAModel):
             for sample in samples:
                 sample.set_metainfo(dict(scale_range=(0.0, float('inf'))))
         num_views = len(data['data_samples'])
-        outputs = [self.module.test_step({k: v[i] for k, v in data.items()}) for i in range(num_views)]
+        # No masks are pasted for all that the views report.
+        with nullcontext() if self.view_masks is None else self.view_masks.collecting():
+            outputs = [self.module.test_step({k: v[i] for k, v in data.items()}) for i in range(num_views)]
         return [_views_of(samples) for samples in zip(*outputs)]
 
 
 def _views_of(samples: Sequence) -> list[View]:
-    return [(chip_of_view(s.metainfo), s.pred_instances) for s in samples]
+    return [(chip_of_view(s.metainfo), _boxes_of(s.pred_instances)) for s in samples]
+
+
+def _boxes_of(detections: InstanceData) -> InstanceData:
+    # Masks and keypoints take no part in a diagnosis.
+    return InstanceData(**{name: detections[name] for name in ('bboxes', 'scores', 'labels')})
 
 
 def build_recorder(cfg: Config | ConfigDict, checkpoint: str | Path, device: str = 'cpu') -> ViewRecorder:

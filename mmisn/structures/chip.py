@@ -166,8 +166,11 @@ class Chip:
 
     def points_to_image(self, points_xy):
         """Map (..., 2) points from the view to the original image; the inverse of ``points_to_view``."""
-        points = self._flip_points(points_xy / _like(self.factors, points_xy), self.wh[0])
-        return points + _like(self.xyxy[:2], points_xy)
+        return self.rescaled_points_to_image(points_xy / _like(self.factors, points_xy))
+
+    def rescaled_points_to_image(self, points_xy):
+        """Map points that are in original pixels already, but still flipped and relative to the chip's corner."""
+        return self._flip_points(points_xy, self.wh[0]) + _like(self.xyxy[:2], points_xy)
 
     def _flip_points(self, points_xy, width: float):
         if not self.flip:
@@ -189,6 +192,10 @@ class Chip:
     def keypoints_to_image(self, keypoints, flip_indices: Sequence[int] | None = None):
         """Map (N, K, 2 or more) keypoints back to the original image; the inverse of ``keypoints_to_view``."""
         return self._map_keypoints(keypoints, self.points_to_image, flip_indices)
+
+    def rescaled_keypoints_to_image(self, keypoints, flip_indices: Sequence[int] | None = None):
+        """Map keypoints that are in original pixels already; see ``rescaled_boxes_to_image``."""
+        return self._map_keypoints(keypoints, self.rescaled_points_to_image, flip_indices)
 
     def _map_keypoints(self, keypoints, mapping, flip_indices):
         mapped = _copy(_floating(keypoints))

@@ -9,6 +9,9 @@ INTERPOLATIONS = dict(
     nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC, area=cv2.INTER_AREA
 )
 
+# Sums of float32 weights miss the half that they stand for by less.
+_ROUNDING = 1e-4
+
 
 def crop_resample(image: np.ndarray, chip: Chip, interpolation: str = 'bilinear') -> np.ndarray:
     """Cut ``chip`` from an image.
@@ -24,9 +27,8 @@ def crop_resample(image: np.ndarray, chip: Chip, interpolation: str = 'bilinear'
     Raises:
         ValueError: If the chip reaches beyond the image.
     """
+    _check_inside(image.shape[:2], chip)
     x1, y1, x2, y2 = chip.xyxy
-    if x1 < 0 or y1 < 0 or x2 > image.shape[1] or y2 > image.shape[0]:
-        raise ValueError(f'chip {chip.xyxy} reaches beyond the image of {image.shape[1]}x{image.shape[0]} px')
     view = image[y1:y2, x1:x2]
     flip_first = chip.flip and _mirrors_exactly(chip, interpolation, image.dtype)
     if flip_first:
@@ -57,18 +59,40 @@ def _mirrored(view: np.ndarray) -> np.ndarray:
 
 
 def masks_to_view(masks: np.ndarray, chip: Chip) -> np.ndarray:
-    """Cut (N, H, W) bitmap masks of the original image: (N, h, w), nearest pixel."""
-    if len(masks) == 0:
-        return np.zeros((0, chip.size_wh[1], chip.size_wh[0]), masks.dtype)
-    return np.stack([crop_resample(m.astype(np.uint8), chip, 'nearest') for m in masks]).astype(masks.dtype)
+    """Cut bitmap masks of the original image.
 
+    Along an axis that is made smaller, a pixel of the view belongs to the mask if at least half of it does; along one
+    that is made larger, it takes the original pixel that holds its centre. cv2's (and so mmcv's) nearest pixel would be
+    the one at the view pixel's top left corner: half a pixel off.
 
-def masks_to_image(masks: np.ndarray, chip: Chip, image_wh: tuple[int, int]) -> np.ndarray:
-    """Paste (N, h, w) bitmap masks of a view into the original image: (N, H, W), zero outside the chip."""
+    Args:
+        masks: (N, H, W) bool or integer array, anything but 0 is mask.
+        chip: Lies inside the image.
+
+    Returns:
+        (N, h, w) array of the masks' dtype, 0 and 1.
+
+    Raises:
+        ValueError: If the chip reaches beyond the image.
+    """
+    _check_inside(masks.shape[1:], chip)
     x1, y1, x2, y2 = chip.xyxy
-    pasted = np.zeros((len(masks), image_wh[1], image_wh[0]), masks.dtype)
-    for canvas, mask in zip(pasted, masks):
-        mask = mask[:, ::-1] if chip.flip else mask
-        resized = cv2.resize(np.ascontiguousarray(mask.astype(np.uint8)), chip.wh, interpolation=cv2.INTER_NEAREST)
-        canvas[y1:y2, x1:x2] = resized
-    return pasted
+    views = [_mask_to_view(mask[y1:y2, x1:x2] != 0, chip) for mask in masks]
+    return np.array(views, dtype=masks.dtype).reshape(-1, chip.size_wh[1], chip.size_wh[0])
+
+
+def _mask_to_view(mask: np.ndarray, chip: Chip) -> np.ndarray:
+    smaller_wh = min(chip.wh[0], chip.size_wh[0]), min(chip.wh[1], chip.size_wh[1])
+    if smaller_wh != chip.wh:
+        covered = cv2.resize(mask.astype(np.float32), smaller_wh, interpolation=cv2.INTER_AREA)
+        mask = covered >= 0.5 - _ROUNDING
+    view = mask.astype(np.uint8)
+    if chip.size_wh != smaller_wh:
+        view = cv2.resize(view, chip.size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return view[:, ::-1] if chip.flip else view
+
+
+def _check_inside(image_hw: tuple[int, int], chip: Chip) -> None:
+    x1, y1, x2, y2 = chip.xyxy
+    if x1 < 0 or y1 < 0 or x2 > image_hw[1] or y2 > image_hw[0]:
+        raise ValueError(f'chip {chip.xyxy} reaches beyond the image of {image_hw[1]}x{image_hw[0]} px')

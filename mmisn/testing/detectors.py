@@ -125,6 +125,33 @@ def tiny_faster_rcnn_cfg(num_classes: int = 3) -> ConfigDict:
     return ConfigDict(cfg)
 
 
+def tiny_mask_rcnn_cfg(num_classes: int = 3) -> ConfigDict:
+    """Config of the ``tiny_faster_rcnn_cfg`` with a mask head whose masks are 28 px wide.
+
+    Args:
+        num_classes: Foreground classes.
+    """
+    cfg = tiny_faster_rcnn_cfg(num_classes)
+    cfg.type = 'MaskRCNN'
+    cfg.roi_head.mask_roi_extractor = dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
+        out_channels=16,
+        featmap_strides=[4, 8, 16, 32],
+    )
+    cfg.roi_head.mask_head = dict(
+        type='FCNMaskHead',
+        num_convs=1,
+        in_channels=16,
+        conv_out_channels=16,
+        num_classes=num_classes,
+        loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
+    )
+    cfg.train_cfg.rcnn.mask_size = 28
+    cfg.test_cfg.rcnn.mask_thr_binary = 0.5
+    return cfg
+
+
 def _dense_test_cfg() -> dict:
     return dict(nms_pre=200, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
 

@@ -16,7 +16,12 @@ from pycocotools.coco import COCO
 from mmisn.chips import PyramidChips
 from mmisn.models.detectors import ChipDetector
 from mmisn.models.detectors.wrap import tta_view_settings, wrap_in_chip_detector
-from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg, tiny_fcos_cfg, tiny_retinanet_cfg
+from mmisn.testing.detectors import (
+    build_tiny_detector,
+    tiny_faster_rcnn_cfg,
+    tiny_fcos_cfg,
+    tiny_retinanet_cfg,
+)
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'detect.py'
 CONFIGS = TOOL.parents[1] / 'configs'
@@ -240,15 +245,6 @@ def test_flips_of_a_tta_pipeline():
     cfg = Config(dict(tta_model=dict(type='ScaleRangeTTAModel'), tta_pipeline=[dict(type='LoadImageFromFile'), tta]))
     settings = tta_view_settings(cfg)
     assert settings.levels == ((64, 64),) and set(settings.flips) == {False, True}
-
-
-def test_mask_head_is_left_out():
-    cfg = tiny_faster_rcnn_cfg()
-    cfg.roi_head.mask_head = dict(type='FCNMaskHead')
-    wrapped, notes = wrap_in_chip_detector(Config(dict(model=cfg, data_preprocessor=dict(type='X'))))
-    assert wrapped.detector.roi_head.mask_head is None and cfg.roi_head.mask_head is not None
-    assert wrapped.detector.data_preprocessor == cfg.data_preprocessor  # the model's own goes first
-    assert 'mask head is left out' in notes[1]
 
 
 def test_a_chip_detector_is_taken_as_it_is(tool, folder, tmp_path):

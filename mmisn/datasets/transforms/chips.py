@@ -10,6 +10,9 @@ from mmengine.logging import print_log
 
 from mmisn.structures import INTERPOLATIONS, Chip, ScaleRange, clip_boxes, crop_resample
 
+from .keypoints import crop_keypoints
+from .masks import crop_masks
+
 
 def image_wh_of(results: dict) -> tuple[int, int]:
     """Width and height of the original image."""
@@ -113,7 +116,7 @@ class CropChip(BaseTransform):
     """Cut the chip from the image: crop first, resample after, flip last.
 
     Objects that share no area with the chip are left out. An object that the chip shows only in part is no background
-    either: it becomes ignored, its box clipped to the chip.
+    either: it becomes ignored, its box clipped to the chip. A keypoint outside the chip becomes unlabelled, (0, 0, 0).
 
     Required Keys:
 
@@ -124,6 +127,8 @@ class CropChip(BaseTransform):
     - gt_bboxes_labels (optional)
     - gt_ignore_flags (optional)
     - gt_masks (optional)
+    - gt_keypoints (optional)
+    - flip_indices (with gt_keypoints, where the chip flips)
 
     Modified Keys:
 
@@ -133,6 +138,7 @@ class CropChip(BaseTransform):
     - gt_bboxes_labels
     - gt_ignore_flags
     - gt_masks
+    - gt_keypoints
 
     Added Keys:
 
@@ -192,9 +198,11 @@ class CropChip(BaseTransform):
         results['gt_ignore_flags'] = ignored | partly_shown
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = results['gt_bboxes_labels'][shown]
+        if 'gt_keypoints' in results:
+            keypoints = results['gt_keypoints'][shown]
+            results['gt_keypoints'] = crop_keypoints(keypoints, chip, results.get('flip_indices'))
         if 'gt_masks' in results:
-            masks = results['gt_masks'][shown].crop(np.array(chip.xyxy)).resize(chip.size_wh[::-1])
-            results['gt_masks'] = masks.flip('horizontal') if chip.flip else masks
+            results['gt_masks'] = crop_masks(results['gt_masks'][shown], chip)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(interpolation={self.interpolation!r})'

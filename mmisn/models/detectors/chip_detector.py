@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from mmisn.structures import INTERPOLATIONS, Chip, ViewFilter, crop_resample
 from ..test_time_augs import (
     DEFAULT_NMS,
     OPEN_TEST_CFG,
+    MaskRequest,
+    ViewMasks,
     build_view_filters,
     check_merge_options,
     filters_of_views,
@@ -44,8 +47,9 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
     It takes images of the original resolution: the test pipeline has no ``Resize`` and no flip. Chips are cut from the
     raw image by the function that cuts training chips, then preprocessed by the wrapped detector, so the result equals
     that of ``ScaleRangeTTAModel`` on the same views. To the outside it is a detector like any other: ``DetInferencer``,
-    ``init_detector`` and ``mim test`` work on it. Checkpoints are those of the wrapped detector (or its own). It is for
-    testing alone.
+    ``init_detector`` and ``mim test`` work on it. Masks of a Mask R-CNN are merged too, see ``ViewMasks``; so are
+    keypoints, whose ``flip_indices`` come from the images' meta information or ``dataset_meta``. Checkpoints are those
+    of the wrapped detector (or its own). It is for testing alone.
 
     Args:
         detector: The wrapped detector, or its config.
@@ -58,6 +62,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         view_test_cfg: Settings of the detector's last stage in each view, see ``open_test_cfg``.
         batch_size: Views of equal size that go through the detector together, at most.
         interpolation: How chips are resampled, as in ``CropChip``.
+        average_masks: Average the masks over the views whose range holds the box, see ``average_masks_of_views``.
         data_preprocessor: Must leave images raw; ``RawImagePreprocessor`` by default.
         backbone: Not used and to be left empty. mmdet's ``init_detector`` fails on configs without ``model.backbone``;
             ``backbone=dict()`` is for it.
@@ -78,6 +83,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         view_test_cfg: dict | None = OPEN_TEST_CFG,
         batch_size: int = 1,
         interpolation: str = 'bilinear',
+        average_masks: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
         backbone: dict | None = None,
         init_cfg: dict | None = None,
@@ -103,6 +109,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         self.batch_size = batch_size
         self.interpolation = interpolation
         open_test_cfg(self.detector, view_test_cfg)
+        self.view_masks = ViewMasks.build(self.detector, self.nms, max_per_img, average=average_masks)
         self._watch_loading()
 
     def predict(
@@ -129,22 +136,41 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         image_wh = (pixels.shape[1], pixels.shape[0])
         chips = list(self.generator.views(image_wh))
         filters = filters_of_views(self.view_filters, len(chips))
-        detections = self._detect(pixels, chips, filters, sample.metainfo)
+        requests = [MaskRequest(0, view, chip, rule) for view, (chip, rule) in enumerate(zip(chips, filters))]
         result = sample.clone()
         result.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips)))
-        result.pred_instances = merge_views(list(zip(chips, detections)), image_wh, filters, self.nms, self.max_per_img)
+        with nullcontext() if self.view_masks is None else self.view_masks.collecting() as store:
+            detections = self._detect(pixels, requests, sample.metainfo)
+            merged = merge_views(
+                list(zip(chips, detections)),
+                image_wh,
+                filters,
+                self.nms,
+                self.max_per_img,
+                self._flip_indices(sample.metainfo),
+            )
+            if store is not None:
+                self.view_masks.finish(
+                    merged, 0, chips, filters, image_wh, store, lambda r: self._detect(pixels, [r], sample.metainfo)
+                )
+        result.pred_instances = merged
         return result
 
-    def _detect(
-        self, pixels: np.ndarray, chips: list[Chip], filters: list[ViewFilter], metainfo: dict
-    ) -> list[InstanceData]:
-        """Detections of each view, in the order of the views and as the detector returns them."""
-        detections = [None] * len(chips)
-        for batch in equal_size_batches(chips, self.batch_size):
+    def _flip_indices(self, metainfo: dict) -> Sequence[int] | None:
+        of_dataset = getattr(self, 'dataset_meta', None) or {}
+        return metainfo.get('flip_indices', of_dataset.get('flip_indices'))
+
+    def _detect(self, pixels: np.ndarray, requests: list[MaskRequest], metainfo: dict) -> list[InstanceData]:
+        """Detections of each view, in the order of the requests and as the detector returns them."""
+        detections = [None] * len(requests)
+        for batch in equal_size_batches([r.chip for r in requests], self.batch_size):
             # Only now are the pixels cut, so that one batch of views is in memory at a time.
-            views = [crop_resample(pixels, chips[i], self.interpolation) for i in batch]
+            views = [crop_resample(pixels, requests[i].chip, self.interpolation) for i in batch]
             inputs = [torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for v in views]
-            samples = [_view_sample(metainfo, pixels.shape[:2], chips[i], filters[i]) for i in batch]
+            samples = [_view_sample(metainfo, pixels.shape[:2], requests[i]) for i in batch]
+            if self.view_masks is not None:
+                for i, sample in zip(batch, samples):
+                    sample.set_metainfo(dict(mask_request=requests[i]))
             for i, output in zip(batch, self.detector.test_step(dict(inputs=inputs, data_samples=samples))):
                 detections[i] = output.pred_instances
         return detections
@@ -192,8 +218,9 @@ def _raw_pixels(image: Tensor, sample: DetDataSample) -> np.ndarray:
     return image.permute(1, 2, 0).cpu().numpy()
 
 
-def _view_sample(metainfo: dict, ori_shape: tuple[int, int], chip: Chip, view_filter: ViewFilter) -> DetDataSample:
-    view_range = view_filter.scale_range.in_view(chip)
+def _view_sample(metainfo: dict, ori_shape: tuple[int, int], request: MaskRequest) -> DetDataSample:
+    chip = request.chip
+    view_range = request.view_filter.scale_range.in_view(chip)
     shown = dict(
         ori_shape=ori_shape,
         img_shape=chip.size_wh[::-1],

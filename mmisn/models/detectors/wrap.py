@@ -82,6 +82,7 @@ def wrap_in_chip_detector(
     flip: bool | None = None,
     max_pixels: int | None = None,
     edge_margin: float | None = None,
+    masks: bool = True,
     **kwargs,
 ) -> tuple[ConfigDict, list[str]]:
     """Config of a ``ChipDetector`` around the detector of a config.
@@ -99,6 +100,7 @@ def wrap_in_chip_detector(
         max_pixels: Views with more pixels are cut into tiles, see ``PyramidChips``.
         edge_margin: See ``ViewFilter``; by default 2 view pixels with ``max_pixels``, which makes partial objects, and
             none without.
+        masks: Whether a detector with a mask head predicts masks; without, it saves the time.
         **kwargs: Further arguments of ``ChipDetector``.
 
     Returns:
@@ -110,13 +112,15 @@ def wrap_in_chip_detector(
     if 'model' not in cfg:
         raise ValueError(f'the config has no "model", only {sorted(cfg)}')
     given = dict(levels=levels, flip=flip, max_pixels=max_pixels, edge_margin=edge_margin, **kwargs)
+    if not masks:
+        given['masks'] = False
     if scale_range != 'config':
         given['scale_range'] = scale_range
     if cfg.model.get('type') == 'ChipDetector':
         _refuse(given)
         return ConfigDict(copy.deepcopy(cfg.model)), ['the config is a ChipDetector already; its own settings hold']
     settings = _settings(cfg, levels, scale_range, flip)
-    detector, notes = _detector_of(cfg)
+    detector, notes = _detector_of(cfg, masks)
     if max_pixels is not None and edge_margin is None:
         edge_margin = TILE_EDGE_MARGIN
     wrapped = dict(
@@ -149,16 +153,15 @@ def _settings(cfg: Config | ConfigDict, levels, scale_range, flip) -> ViewSettin
     return settings
 
 
-def _detector_of(cfg: Config | ConfigDict) -> tuple[dict, list[str]]:
+def _detector_of(cfg: Config | ConfigDict, masks: bool) -> tuple[dict, list[str]]:
     detector = copy.deepcopy(cfg.model)
     notes = []
     if cfg.get('data_preprocessor') is not None:
         detector.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     roi_head = detector.get('roi_head')
-    if isinstance(roi_head, dict) and roi_head.get('mask_head') is not None:
-        # Without the head the detector is the same in boxes, and saves its time.
+    if not masks and isinstance(roi_head, dict) and roi_head.get('mask_head') is not None:
         roi_head['mask_head'] = roi_head['mask_roi_extractor'] = None
-        notes.append('masks of several views are not merged: the mask head is left out, boxes alone are detected')
+        notes.append('the mask head is left out, boxes alone are detected')
     return detector, notes
 
 

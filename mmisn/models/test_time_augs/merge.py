@@ -21,8 +21,8 @@ from .views import filters_of_views
 DEFAULT_NMS = MappingProxyType(dict(type='soft_nms', method='gaussian', sigma=0.5, min_score=1e-3))
 """Gaussian Soft-NMS with the sigma of its paper: ISN (section 4.1) says Soft-NMS and cites that paper alone."""
 
-# Fields that hold places in the view, for which a way back to the image is not known here.
-_PLACE_FIELDS = ('masks', 'keypoints')
+# Pasted masks of all candidates of a view would fill the memory; ``ViewMasks`` keeps a few small ones in their place.
+_PLACE_FIELDS = ('masks',)
 _SOFT_NMS_OPTIONS = {'type', 'method', 'sigma', 'min_score', 'iou_threshold'}
 
 View = tuple[Chip, InstanceData]
@@ -59,6 +59,7 @@ def merge_views(
     view_filters: ViewFilter | Sequence[ViewFilter] | None = None,
     nms: dict | None = DEFAULT_NMS,
     max_per_img: int = 100,
+    flip_indices: Sequence[int] | None = None,
 ) -> InstanceData:
     """Merge the detections of several views of one image.
 
@@ -68,12 +69,15 @@ def merge_views(
     Args:
         views: Per view its chip and its detections as an MMDetection detector returns them with ``rescale=True``: boxes
             in original pixels, but relative to the chip's corner and still flipped. ``bboxes`` (N, 4), ``scores`` (N,)
-            and ``labels`` (N,) are needed; any further field travels along with its detection.
+            and ``labels`` (N,) are needed. ``keypoints`` (N, K, 2), in the frame of the boxes, and ``keypoint_scores``
+            (N, K) are mapped to the image too; any further field travels along with its detection as it is.
         image_wh: Width and height of the original image.
         view_filters: What each view may report: one rule for all views or one per view; ``None`` keeps everything.
         nms: ``dict(type='soft_nms', ...)`` with the options of ``soft_nms_per_class``; ``dict(type='nms',
             iou_threshold=...)`` with the options of ``mmcv.ops.batched_nms``; or ``None`` for no suppression.
         max_per_img: Merged detections to keep at most.
+        flip_indices: For each of the K keypoints the one that takes its place in a mirrored object; needed for
+            keypoints of flipped views.
 
     Returns:
         The M <= ``max_per_img`` best detections in descending order of score, boxes in pixels of the image. The fields
@@ -81,11 +85,11 @@ def merge_views(
 
     Raises:
         ValueError: If the number of filters differs from the number of views, an option is unknown, views have
-            different fields, or a view has masks or keypoints.
+            different fields, a view has pasted masks, or a flipped one keypoints without ``flip_indices``.
     """
     check_merge_options(nms, max_per_img)
     filters = filters_of_views(view_filters, len(views))
-    kept = [_kept_of_view(i, *view, f, image_wh) for i, (view, f) in enumerate(zip(views, filters))]
+    kept = [_kept_of_view(i, *view, f, image_wh, flip_indices) for i, (view, f) in enumerate(zip(views, filters))]
     merged = _concatenate(kept)
     if len(merged) == 0:
         return merged
@@ -96,19 +100,41 @@ def merge_views(
 
 
 def _kept_of_view(
-    view_id: int, chip: Chip, detections: InstanceData, view_filter: ViewFilter, image_wh: tuple[int, int]
+    view_id: int,
+    chip: Chip,
+    detections: InstanceData,
+    view_filter: ViewFilter,
+    image_wh: tuple[int, int],
+    flip_indices: Sequence[int] | None,
 ) -> InstanceData:
-    """Detections of a view that its filter keeps, boxes mapped to the image, with where they come from."""
+    """Detections of a view that its filter keeps, mapped to the image, with where they come from."""
     unknown = sorted(set(detections.keys()) & set(_PLACE_FIELDS))
     if unknown:
-        raise ValueError(f'views with {unknown} cannot be merged: there is no way back to the image for these fields')
+        raise ValueError(
+            f'views with {unknown} cannot be merged; ScaleRangeTTAModel and ChipDetector merge the masks of detectors '
+            'with a StandardRoIHead or CascadeRoIHead'
+        )
     # A new container: assigning to the detector's own would change the view's data sample.
     mapped = InstanceData(**dict(detections.items()))
     mapped.bboxes = chip.rescaled_boxes_to_image(detections.bboxes)
+    _keypoints_to_image(mapped, chip, flip_indices)
     rows = torch.arange(len(detections), device=detections.labels.device)
     mapped.view_ids = torch.full_like(rows, view_id)
     mapped.view_rows = rows
     return mapped[view_filter.keep(mapped.bboxes, mapped.labels, chip, image_wh)]
+
+
+def _keypoints_to_image(detections: InstanceData, chip: Chip, flip_indices: Sequence[int] | None) -> None:
+    if 'keypoints' not in detections:
+        return
+    columns = [detections.keypoints]
+    if 'keypoint_scores' in detections:
+        columns.append(detections.keypoint_scores[..., None])
+    # Scores are a column of the keypoints here, for left and right change places in both.
+    mapped = chip.rescaled_keypoints_to_image(torch.cat(columns, dim=-1), flip_indices)
+    detections.keypoints = mapped[..., : columns[0].shape[-1]]
+    if len(columns) > 1:
+        detections.keypoint_scores = mapped[..., -1]
 
 
 def _concatenate(parts: list[InstanceData]) -> InstanceData:

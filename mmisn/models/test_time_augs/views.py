@@ -6,7 +6,15 @@ from typing import Any
 from mmisn.structures import Chip, ScaleRange, ViewFilter, is_range_list
 
 # Meta information that holds for a view but not for the image that it shows.
-_VIEW_KEYS = ('chip', 'chip_is_cropped', 'scale_range', 'pad_shape', 'batch_input_shape', 'keep_ratio')
+_VIEW_KEYS = (
+    'chip',
+    'chip_is_cropped',
+    'scale_range',
+    'mask_request',
+    'pad_shape',
+    'batch_input_shape',
+    'keep_ratio',
+)
 
 
 def build_view_filters(scale_range: Any = None, view_filter: Any = None) -> ViewFilter | list[ViewFilter]:
