@@ -3,12 +3,17 @@ from .annotation_check import check_annotations
 from .chip_config import chip_dataset_cfg
 from .chip_dataset import ChipDataset, ChipIndex
 from .chip_plan import objects_of_image
+from .coco_keypoint_dataset import CocoKeypointDataset
 from .scenes import SceneConfig, make_scene, make_scenes
+from .skeleton import Skeleton, build_skeleton
 
 __all__ = [
     'ChipDataset',
     'ChipIndex',
+    'CocoKeypointDataset',
     'SceneConfig',
+    'Skeleton',
+    'build_skeleton',
     'check_annotations',
     'chip_dataset_cfg',
     'make_scene',

@@ -7,8 +7,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmdet.registry import DATASETS
 from PIL import Image
@@ -21,22 +22,29 @@ class AnnotationReport:
     Attributes:
         num_images: Images in the file.
         left_out: For each reason the number of annotations that ``CocoDataset`` passes over.
+        remarks: For each remark on masks the number of the annotations that are kept nevertheless.
     """
 
     num_images: int
     left_out: dict[str, int]
+    remarks: dict[str, int] = field(default_factory=dict)
 
 
-def check_annotations(ann_file: str | Path, classes: Sequence[str] | None = None) -> AnnotationReport:
+def check_annotations(
+    ann_file: str | Path, classes: Sequence[str] | None = None, keeps_ignored: bool = False
+) -> AnnotationReport:
     """Count what ``CocoDataset`` leaves out of an annotation file.
 
     Args:
         ann_file: COCO-format json.
         classes: Class names of the dataset's metainfo; by default those of the file.
+        keeps_ignored: Whether the dataset takes ``ignore: 1`` as an ignored region (``CocoKeypointDataset``), where
+            ``CocoDataset`` leaves the annotation out.
 
     Raises:
-        ValueError: If the file is not COCO json, has no annotations, a box holds NaN or infinity or is no box, an
-            annotation names an unknown image, or no class name matches.
+        ValueError: If the file is not COCO json, has no annotations, a box holds NaN or infinity or is no box, a mask
+            is of another size than its image or holds NaN, an annotation names an unknown image, or no class name
+            matches.
     """
     coco = _read(ann_file)
     for key in ('images', 'annotations', 'categories'):
@@ -53,8 +61,51 @@ def check_annotations(ann_file: str | Path, classes: Sequence[str] | None = None
             'none is the same. Give the dataset metainfo=dict(classes=...) with the names of the file'
         )
     sizes = {i['id']: (i['width'], i['height']) for i in coco['images']}
-    reasons = (_reason_to_skip(a, sizes, names, classes, ann_file) for a in coco['annotations'])
-    return AnnotationReport(len(sizes), dict(Counter(r for r in reasons if r is not None)))
+    left_out: Counter = Counter()
+    remarks: Counter = Counter()
+    for ann in coco['annotations']:
+        reason = _reason_to_skip(ann, sizes, names, classes, ann_file, keeps_ignored)
+        if reason is not None:
+            left_out[reason] += 1
+            continue
+        remark = check_mask(ann.get('segmentation'), sizes[ann['image_id']], f'{ann_file}: annotation {ann["id"]}')
+        remarks.update([remark] * (remark is not None))
+    return AnnotationReport(len(sizes), dict(left_out), dict(remarks))
+
+
+# Remarks on masks; polygons of fewer than 3 points are left out by mmdet's LoadAnnotations.
+SHORT_POLYGON = 'annotations with a mask polygon of fewer than 3 points or an odd count of numbers, which is left out'
+NO_POLYGON = 'annotations whose mask has no polygon of 3 points: ignored regions where masks are trained'
+
+
+def check_mask(segmentation: Any, image_wh: tuple[int, int], where: str) -> str | None:
+    """Look at the mask of an annotation.
+
+    Args:
+        segmentation: Polygons or RLE, as COCO has them; ``None`` or empty for no mask.
+        image_wh: Width and height of the image.
+        where: File and annotation, for error messages.
+
+    Returns:
+        ``SHORT_POLYGON``, ``NO_POLYGON`` or ``None``.
+
+    Raises:
+        ValueError: If it is neither, an RLE is of another size than the image, or a coordinate is no finite number.
+    """
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        _check_rle(segmentation, image_wh, where)
+        return None
+    if not isinstance(segmentation, list) or not all(isinstance(p, list) for p in segmentation):
+        raise ValueError(f'{where} has a mask that is neither a list of polygons nor a run-length code')
+    for polygon in segmentation:
+        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon):
+            raise ValueError(f'{where} has the mask polygon {polygon[:8]}...; its coordinates must be finite numbers')
+    whole = [len(p) >= 6 and len(p) % 2 == 0 for p in segmentation]
+    if all(whole):
+        return None
+    return SHORT_POLYGON if any(whole) else NO_POLYGON
 
 
 def _read(ann_file: str | Path) -> dict:
@@ -96,7 +147,24 @@ def _spell_types(types: type | tuple[type, ...]) -> str:
     return ' or '.join(t.__name__ for t in (types if isinstance(types, tuple) else (types,)))
 
 
-def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str], ann_file: str | Path) -> str | None:
+def _check_rle(rle: dict, image_wh: tuple[int, int], where: str) -> None:
+    width, height = image_wh
+    if rle.get('size') != [height, width]:
+        raise ValueError(
+            f'{where} has a run-length mask of size {rle.get("size")}, its image is (height, width) {[height, width]}'
+        )
+    counts = rle.get('counts')
+    if not isinstance(counts, (str, list)):
+        raise ValueError(f'{where} has a run-length mask with counts {counts!r}; a string or a list is needed')
+    if isinstance(counts, list) and sum(counts) != width * height:
+        raise ValueError(
+            f'{where} has a run-length mask whose counts sum up to {sum(counts)}, its image has {width * height} pixels'
+        )
+
+
+def _reason_to_skip(
+    ann: dict, sizes: dict, names: dict, classes: Sequence[str], ann_file: str | Path, keeps_ignored: bool
+) -> str | None:
     where = f'{ann_file}: annotation {ann.get("id")}'
     box = ann.get('bbox')
     if not isinstance(box, list) or len(box) != 4:
@@ -107,7 +175,7 @@ def _reason_to_skip(ann: dict, sizes: dict, names: dict, classes: Sequence[str],
         raise ValueError(f'{where} belongs to image {ann["image_id"]}, which is not in the file')
     if names.get(ann['category_id']) not in classes:
         return 'of a category that is not among the classes'
-    if ann.get('ignore'):
+    if ann.get('ignore') and not keeps_ignored:
         return 'marked "ignore" (trained as background; "iscrowd": 1 makes an ignored region)'
     x, y, w, h = box
     if w < 1 or h < 1:

@@ -143,8 +143,10 @@ class ChipDataset(Dataset):
         left_out = []
         ann_file = getattr(self.dataset, 'ann_file', '')
         if is_coco_dataset(self.dataset) and os.path.isfile(ann_file):
-            report = check_annotations(ann_file, self.metainfo['classes'])
+            keeps_ignored = getattr(self.dataset, 'keeps_ignored', False)
+            report = check_annotations(ann_file, self.metainfo['classes'], keeps_ignored)
             left_out = [f'{number} annotations left out: {why}' for why, number in report.left_out.items()]
+            left_out += [f'{number} {remark}' for remark, number in report.remarks.items()]
             if len(images) < report.num_images:
                 missing = report.num_images - len(images)
                 left_out.append(f'{missing} images left out by the filter_cfg of the dataset (empty, or too small)')

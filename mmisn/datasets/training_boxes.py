@@ -53,7 +53,8 @@ def read_training_boxes(dataset: Any) -> TrainingBoxes:
     left_out, images = Counter(), []
     if is_coco_dataset(dataset):
         # First, for a dataset would load a box of NaN without a word.
-        left_out.update(check_annotations(dataset.ann_file, dataset.metainfo['classes']).left_out)
+        keeps_ignored = getattr(dataset, 'keeps_ignored', False)
+        left_out.update(check_annotations(dataset.ann_file, dataset.metainfo['classes'], keeps_ignored).left_out)
     dataset.full_init()
     for i in track(range(len(dataset)), f'Reading {Path(dataset.ann_file).name}'):
         info = dataset.get_data_info(i)

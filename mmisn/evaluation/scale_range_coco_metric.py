@@ -9,10 +9,18 @@ import numpy as np
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
-from mmengine.fileio import load
+from mmengine.fileio import dump, load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
+from .keypoint_eval import (
+    KEYPOINT_ITEMS,
+    evaluate_keypoints,
+    keypoint_categories,
+    keypoint_ground_truth,
+    keypoint_records,
+    keypoint_sigmas,
+)
 from .scale_range_eval import (
     RangeResult,
     evaluate_scale_ranges,
@@ -32,36 +40,59 @@ STANDARD_ITEMS = (
 class ScaleRangeCocoMetric(CocoMetric):
     """COCO metric with AP and AR in any list of scale ranges beside the standard numbers.
 
-    All that ``CocoMetric`` does stays as it is. For every range and each of the metrics ``bbox`` and ``segm`` two
-    results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560`` and
-    ``coco/bbox_AR_16_560`` (ISN, Table 7), both at 100 detections per image and class; a table with AP50, AP75 and
-    the number of objects goes to the log. A range without objects has -1, as in pycocotools.
+    All that ``CocoMetric`` does stays as it is. For every range and each of the metrics ``bbox``, ``segm`` and
+    ``keypoints`` two results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560`` and
+    ``coco/bbox_AR_16_560`` (ISN, Table 7), both at 100 detections per image and class (20 for keypoints); a table with
+    AP50, AP75 and the number of objects goes to the log. A range without objects has -1, as in pycocotools.
+
+    The metric ``keypoints`` is COCO's AP and AR by object keypoint similarity, for classes that have keypoints in the
+    annotation file: ``coco/keypoints_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_m``, ``_mAP_l``, and ``AR`` likewise (ISN,
+    Table 9). The columns ``AR_s``, ``AR_m`` and ``AR_l`` for masks (Table 8) are ``metric_items`` of ``CocoMetric``:
+    ``AR_s@1000`` and so on; with at most 100 detections per image they are COCO's ``AR_s``.
 
     Where ``CocoMetric`` gives up when nothing at all was detected, every key is there with its proper value: 0 where
     there are objects, -1 where there are none.
 
     Args:
+        ann_file: Annotation file; needed for ``keypoints``.
+        metric: One or several of ``bbox``, ``segm``, ``keypoints``, ``proposal``, ``proposal_fast``.
         scale_ranges: Ranges in pixels of the original image: pairs (lower, upper), both included, or dicts of
             ``ScaleRange``'s arguments. A pair is judged by sqrt(w * h) of the box, for boxes and masks alike; measure
-            ``mask_area`` by the annotation's area, as COCO's own small, medium and large.
+            ``mask_area`` by the annotation's area, as COCO's own small, medium and large. For keypoints, detections
+            have the box that pycocotools draws around their keypoints.
         scale_octaves: (lower, upper), short for the ranges [lower, 2 lower), [2 lower, 4 lower), ..., the last one
             up to and with ``upper``. They come after ``scale_ranges``.
+        sigmas: OKS sigmas, one per keypoint; by default those of the dataset's metainfo, else COCO's for a person.
         *args: ``CocoMetric``'s.
-        **kwargs: ``CocoMetric``'s. ``metric_items`` chooses among the standard numbers; those of the ranges are always
-            reported. ``use_mp_eval`` concerns the standard numbers only.
+        **kwargs: ``CocoMetric``'s. ``metric_items`` chooses among the standard numbers of boxes and masks; those of
+            keypoints and of the ranges are always reported. ``use_mp_eval`` and ``classwise`` concern the standard
+            numbers of boxes and masks only.
 
     Raises:
-        ValueError: If a range is invalid, in the view frame or there twice, a metric item is unknown, or there are
-            ranges but no metric that has them.
+        ValueError: If a range is invalid, in the view frame or there twice, a metric item is unknown, there are
+            ranges but no metric that has them, or ``keypoints`` without an annotation file.
     """
 
-    range_metrics = ('bbox', 'segm')
+    range_metrics = ('bbox', 'segm', 'keypoints')
 
     def __init__(
-        self, *args, scale_ranges: Sequence[Any] | None = None, scale_octaves: Sequence[float] | None = None, **kwargs
+        self,
+        ann_file: str | None = None,
+        metric: str | list[str] = 'bbox',
+        *args,
+        scale_ranges: Sequence[Any] | None = None,
+        scale_octaves: Sequence[float] | None = None,
+        sigmas: Sequence[float] | None = None,
+        **kwargs,
     ) -> None:
         self.scale_ranges = _named_ranges(scale_ranges, scale_octaves)
-        super().__init__(*args, **kwargs)
+        asked = [metric] if isinstance(metric, str) else list(metric)
+        self.with_keypoints = 'keypoints' in asked
+        if self.with_keypoints and ann_file is None:
+            raise ValueError('the metric keypoints needs an annotation file: give ScaleRangeCocoMetric ann_file=...')
+        self.sigmas = sigmas
+        # CocoMetric knows of no keypoints; they are written and evaluated here.
+        super().__init__(ann_file, [m for m in asked if m != 'keypoints'], *args, **kwargs)
         # pycocotools compares and counts thresholds as an array; CocoMetric would hand it the float or list.
         self.iou_thrs = np.atleast_1d(np.asarray(self.iou_thrs, dtype=np.float64))
         unknown = [item for item in self.metric_items or () if item not in STANDARD_ITEMS]
@@ -69,9 +100,25 @@ class ScaleRangeCocoMetric(CocoMetric):
             raise ValueError(
                 f'unknown metric_items {unknown}; there are {STANDARD_ITEMS}, and scale ranges are always reported'
             )
-        if self.scale_ranges and not set(self.metrics) & set(self.range_metrics):
-            raise ValueError(f'scale ranges need one of the metrics {self.range_metrics}, got {self.metrics}')
+        if self.scale_ranges and not set(asked) & set(self.range_metrics):
+            raise ValueError(f'scale ranges need one of the metrics {self.range_metrics}, got {asked}')
         self._result_files = {}
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Store the predictions of a batch; see ``CocoMetric``."""
+        super().process(data_batch, data_samples)
+        if not self.with_keypoints:
+            return
+        for (_, result), sample in zip(self.results[-len(data_samples) :], data_samples):
+            predicted = sample['pred_instances']
+            for key, empty in (('keypoints', (0, 0, 2)), ('keypoint_scores', (0, 0))):
+                if key in predicted:
+                    result[key] = predicted[key].cpu().numpy()
+                elif len(predicted['scores']) == 0:
+                    # Detectors may leave early where they found nothing.
+                    result[key] = np.zeros(empty)
+                else:
+                    raise ValueError(f'the metric keypoints needs pred_instances.{key}; does the detector predict any?')
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the standard numbers, then those of the ranges from the same result files.
@@ -94,14 +141,18 @@ class ScaleRangeCocoMetric(CocoMetric):
 
     def _compute_all(self, results: list) -> dict[str, float]:
         eval_results = super().compute_metrics(results)
-        if self.scale_ranges and not self.format_only:
+        if self.format_only:
+            return eval_results
+        if self.scale_ranges:
             for metric in self.metrics:
                 if metric in self.range_metrics:
                     eval_results.update(self._evaluate_ranges(metric))
+        if self.with_keypoints:
+            eval_results.update(self._evaluate_keypoints())
         return eval_results
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
-        """Write the predictions as COCO json, once, and remember the files.
+        """Write the predictions as COCO json, once, and remember the files; keypoints as ``PREFIX.keypoints.json``.
 
         Args:
             results: Predictions, one dict per image.
@@ -120,17 +171,47 @@ class ScaleRangeCocoMetric(CocoMetric):
         if not any(len(result['labels']) for result in results):
             MMLogger.get_current_instance().warning(f'nothing was detected in any of the {len(results)} images')
         self._result_files = super().results2json(results, outfile_prefix)
+        if self.with_keypoints:
+            self._result_files['keypoints'] = f'{outfile_prefix}.keypoints.json'
+            keypoint_cat_ids = keypoint_categories(self._coco_api, self.cat_ids)
+            offset = (self.dataset_meta or {}).get('keypoint_offset', 0.0)
+            records = keypoint_records(results, self.cat_ids, keypoint_cat_ids, offset)
+            dump(records, self._result_files['keypoints'])
         return self._result_files
 
+    def _evaluate_keypoints(self) -> dict[str, float]:
+        cat_ids = keypoint_categories(self._coco_api, self.cat_ids)
+        coco_gt, num_keypoints = keypoint_ground_truth(self._coco_api, cat_ids)
+        given, source = self.sigmas, 'ScaleRangeCocoMetric.sigmas'
+        if given is None:
+            given, source = (self.dataset_meta or {}).get('sigmas'), "the dataset's metainfo['sigmas']"
+        sigmas = keypoint_sigmas(num_keypoints, given, source)
+        records = load(self._result_files['keypoints'])
+        wrong = {len(r['keypoints']) // 3 for r in records} - {num_keypoints}
+        if wrong:
+            raise ValueError(f'the detector predicts {wrong.pop()} keypoints, the annotations have {num_keypoints}')
+        coco_dt = load_results(coco_gt, records)
+        numbers = evaluate_keypoints(coco_gt, coco_dt, sigmas, cat_ids, self.img_ids, self.iou_thrs)
+        values = {f'keypoints_{item}': round(numbers[item], 3) for item in KEYPOINT_ITEMS}
+        table = AsciiTable([list(KEYPOINT_ITEMS), [f'{numbers[item]:.3f}' for item in KEYPOINT_ITEMS]]).table
+        MMLogger.get_current_instance().info(f'keypoints:\n{table}')
+        if self.scale_ranges:
+            values.update(self._range_values(coco_gt, coco_dt, 'keypoints', cat_ids=cat_ids, sigmas=sigmas))
+        return values
+
     def _evaluate_ranges(self, metric: str) -> dict[str, float]:
+        coco_dt = self._coco_api.loadRes(load(self._result_files[metric]))
+        return self._range_values(self._coco_api, coco_dt, metric, cat_ids=self.cat_ids)
+
+    def _range_values(self, coco_gt: COCO, coco_dt: COCO, metric: str, **options: Any) -> dict[str, float]:
         range_results = evaluate_scale_ranges(
-            self._coco_api,
-            self._coco_api.loadRes(load(self._result_files[metric])),
+            coco_gt,
+            coco_dt,
             list(self.scale_ranges.values()),
             iou_type=metric,
-            cat_ids=self.cat_ids,
             img_ids=self.img_ids,
             iou_thrs=self.iou_thrs,
+            **options,
         )
         named = dict(zip(self.scale_ranges, range_results))
         MMLogger.get_current_instance().info(f'{metric} in scale ranges:\n{_table(named)}')

@@ -50,6 +50,7 @@ def evaluate_scale_ranges(
     img_ids: Sequence[int] | None = None,
     iou_thrs: Sequence[float] | None = None,
     max_dets: int | None = None,
+    sigmas: Sequence[float] | None = None,
 ) -> list[RangeResult]:
     """COCO AP and AR per scale range; one evaluation, with one computation of IoUs, for all the ranges.
 
@@ -66,6 +67,7 @@ def evaluate_scale_ranges(
         img_ids: Images to evaluate; all by default.
         iou_thrs: IoU thresholds; 0.5 to 0.95 in steps of 0.05 by default.
         max_dets: Detections per image and class that count, highest scores first; 100 by default, 20 for keypoints.
+        sigmas: OKS sigmas of the keypoints; those of COCO's person by default.
 
     Returns:
         One result per range, in order.
@@ -91,6 +93,8 @@ def evaluate_scale_ranges(
             params.imgIds = list(img_ids)
         if iou_thrs is not None:
             params.iouThrs = np.atleast_1d(np.asarray(iou_thrs, dtype=np.float64))
+        if sigmas is not None:
+            params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
         evaluator.evaluate()
         evaluator.accumulate()
     return evaluator.range_results()

@@ -1,4 +1,5 @@
 from .chip_picture import ChipView, draw_chips
+from .keypoint_visualizer import KeypointVisualizer
 from .object_states import best_states, count_states, object_states
 from .scale_histogram import SeenScales, histogram, octave_edges, overlap, see_scales
 from .scale_plot import plot_scales
@@ -8,6 +9,7 @@ from .tables import markdown_table, percent, spell_mean, spread, write_csv
 __all__ = [
     'PAPER_RULES',
     'ChipView',
+    'KeypointVisualizer',
     'ScaleRule',
     'SeenScales',
     'best_states',

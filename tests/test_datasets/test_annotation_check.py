@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmisn.datasets.annotation_check import check_annotations, check_image_file
+from mmisn.datasets.annotation_check import NO_POLYGON, SHORT_POLYGON, check_annotations, check_image_file
 
 CLASSES = ('ship', 'car', 'bird')
 SHIP = (0, 0, [10, 10, 20, 20], {})
@@ -120,3 +120,43 @@ def test_a_film_after_the_photograph_is_no_truncation(coco_folder):
     path = coco_folder([(100, 80)], [SHIP], '.jpg') / 'images' / '000000.jpg'
     path.write_bytes(path.read_bytes() + bytes(10_000))
     assert check_image_file(path, 100, 80) is None
+
+
+TRIANGLE = [10, 10, 20, 10, 20, 20]
+
+
+def test_mask_polygons_of_fewer_than_three_points_are_counted(coco_folder, inner_cfg):
+    from mmcv.transforms import Compose
+    from mmdet.registry import DATASETS
+
+    masks = [[TRIANGLE], [TRIANGLE, TRIANGLE[:4]], [TRIANGLE[:4]], [TRIANGLE[:5]], []]
+    annotations = [(0, 0, [10, 10, 20, 20], dict(segmentation=mask)) for mask in masks]
+    annotations.append((0, 0, [10, 10, 0, 20], dict(segmentation=[TRIANGLE[:2]])))  # left out for its box, not counted
+    folder = coco_folder([(100, 80)], annotations)
+    report = check_annotations(folder / 'annotations.json', CLASSES)
+    assert report.remarks == {SHORT_POLYGON: 1, NO_POLYGON: 2}
+    # mmdet does what the remarks say.
+    edit(folder, lambda coco: coco['annotations'].pop(4))
+    load = Compose([dict(type='LoadAnnotations', with_bbox=True, with_mask=True)])
+    info = DATASETS.build(inner_cfg(folder)).get_data_info(0)
+    results = load(dict(info, ori_shape=(80, 100)))
+    assert results['gt_ignore_flags'].tolist() == [False, False, True, True]
+    assert results['gt_masks'].masks[0].sum() == results['gt_masks'].masks[1].sum() > 0
+
+
+@pytest.mark.parametrize(
+    ('mask', 'match'),
+    [
+        (dict(size=[100, 80], counts='0'), r'run-length mask of size \[100, 80\], its image is .* \[80, 100\]'),
+        (dict(counts='0'), 'run-length mask of size None'),
+        (dict(size=[80, 100], counts=[8000, 1]), 'counts sum up to 8001, its image has 8000 pixels'),
+        (dict(size=[80, 100]), 'counts None; a string or a list is needed'),
+        ([[10, 10, 20, 10, 20, float('nan')]], 'its coordinates must be finite numbers'),
+        ('abc', 'neither a list of polygons nor a run-length code'),
+        ([1, 2, 3, 4, 5, 6], 'neither a list of polygons'),
+    ],
+)
+def test_masks_that_do_not_fit_are_named(coco_folder, mask, match):
+    folder = coco_folder([(100, 80)], [SHIP, (0, 0, [10, 10, 20, 20], dict(segmentation=mask))])
+    with pytest.raises(ValueError, match=rf'annotations.json: annotation 2 has .*{match}'):
+        check_annotations(folder / 'annotations.json', CLASSES)

@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 
 from mmisn.evaluation.view_recorder import ViewRecorder, build_recorder, name_views
 from mmisn.models.test_time_augs import ScaleRangeTTAModel
-from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
+from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg, tiny_mask_rcnn_cfg
 
 LEVELS = (2.0, 0.5)
 
@@ -66,6 +66,23 @@ def test_records_what_the_views_reported(ranged):
         # A plain RPN is told of no range and needs no second pass.
         assert same != ranged
         assert (image.views is image.open_views) != ranged
+
+
+def test_masks_take_no_part():
+    """Views are recorded with boxes alone, and nothing is pasted for all that they report."""
+    cfg = tiny_mask_rcnn_cfg()
+    cfg.rpn_head.type = 'ScaleRangeRPNHead'
+    detector, batch = build_tiny_detector(cfg), _batch(1)
+    recorded = ViewRecorder(detector, scale_range=(20, 60)).record(batch)[0]
+    merged = recorded.merged
+    assert merged.masks.shape == (len(merged), 96, 120) and len(merged) > 10
+    for views in (recorded.views, recorded.open_views):
+        assert all(sorted(found.keys()) == ['bboxes', 'labels', 'scores'] for _, found in views)
+    for (chip, found), box, row, view in zip(
+        [recorded.views[v] for v in merged.view_ids.tolist()], merged.bboxes, merged.view_rows, merged.view_ids
+    ):
+        assert chip.size_wh[0] == 120 * LEVELS[view]
+        assert torch.equal(chip.rescaled_boxes_to_image(found.bboxes[row]), box)
 
 
 def test_no_second_pass_where_nothing_filters():
