@@ -144,12 +144,7 @@ def check_level_gaps(
     Returns:
         The open intervals of scales in original pixels that no range holds.
     """
-    in_original = []
-    for level, scale_range in zip(levels, ranges):
-        factor = level_factor(image_wh, level)
-        # A large square, since a small image's rounded size would blur the factor.
-        side = max(1, int(1e6 / factor + 0.5))
-        in_original.append(scale_range.in_original(Chip.full((side, side), (int(side * factor + 0.5),) * 2)))
+    in_original = [r.in_original_at(level_factor(image_wh, level)) for level, r in zip(levels, ranges)]
     what = f'no level of {list(levels)} (image of {image_wh[0]}x{image_wh[1]})'
     return warn_of_scale_gaps(in_original, what)
 

@@ -3,7 +3,8 @@
 The numbers behind them, in view pixels of a network of usual size:
 
 - An object is comfortable at 32 to 160 px. SNIPER's author advises to drop objects below 30 to 40 px where a better
-  scale exists; 160 px is where ISN's smallest factor, 0.25, puts COCO's largest objects (640 px).
+  scale exists; 160 px is where ISN's smallest factor, 0.25, puts COCO's largest objects (640 px). It was chosen so that
+  COCO's scales give the paper's factors: that they do is no evidence for the rule.
 - The range to begin with is [32, 560] px. Its lower bound falls to 16 or 8 px where even the largest factor leaves too
   many objects below: they have no better scale. So ISN's search ended at [16, 560] on COCO (section 4.2.1, Table 5),
   where objects above 560 px disturbed training.
@@ -15,7 +16,6 @@ Shape shorthand: N objects, I images, L levels.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -80,14 +80,9 @@ def choose_range(
     return candidates[-1]
 
 
-def range_in_original(view_range: ScaleRange, factor: float) -> ScaleRange:
-    """A range in view pixels, in original pixels of a level."""
-    return replace(view_range, lower=view_range.lower / factor, upper=view_range.upper / factor, frame='original')
-
-
 def held_by_levels(scales: np.ndarray, factors: Sequence[float], view_range: ScaleRange) -> np.ndarray:
     """(N, L) whether the level's range holds the object."""
-    return np.stack([range_in_original(view_range, f).contains(scales) for f in factors], axis=1)
+    return np.stack([view_range.in_original_at(f).contains(scales) for f in factors], axis=1)
 
 
 def mean_megapixels(images_wh: np.ndarray, factor: float) -> float:

@@ -23,7 +23,6 @@ from .scale_fit import (
     held_by_levels,
     mean_megapixels,
     range_candidates,
-    range_in_original,
     round_px,
 )
 
@@ -123,7 +122,7 @@ def suggest(
     if scale_range is None:
         scale_range = choose_range(scales, factors, range_candidates(chip_size), coverage)
         reasons.append(_why_range(scales, factors, scale_range, gain))
-    warn_of_scale_gaps([range_in_original(scale_range, f) for f in factors], f'no level of {list(factors)}')
+    warn_of_scale_gaps([scale_range.in_original_at(f) for f in factors], f'no level of {list(factors)}')
     held = held_by_levels(scales, factors, scale_range)
     covered = float(held.any(axis=1).mean())
     reasons += _shortfalls(scales, factors, scale_range, covered, coverage)
@@ -179,7 +178,7 @@ def _use(
     factor: float, index: int, held: np.ndarray, images_wh: np.ndarray, scale_range: ScaleRange, comfortable: ScaleRange
 ) -> LevelUse:
     only = held[:, index] & (held.sum(axis=1) == 1)
-    in_original, at_ease = range_in_original(scale_range, factor), range_in_original(comfortable, factor)
+    in_original, at_ease = scale_range.in_original_at(factor), comfortable.in_original_at(factor)
     return LevelUse(
         factor=factor,
         range_original=(in_original.lower, in_original.upper),

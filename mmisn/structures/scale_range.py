@@ -119,7 +119,11 @@ class ScaleRange:
 
     def in_original(self, chip: Chip) -> 'ScaleRange':
         """The same range, counted in pixels of the original image that ``chip`` is cut from."""
-        return self if self.frame == 'original' else self._rescaled(1 / chip.factor, 'original')
+        return self.in_original_at(chip.factor)
+
+    def in_original_at(self, factor: float) -> 'ScaleRange':
+        """The same range, counted in original pixels, at a level of ``factor`` view pixels per original pixel."""
+        return self if self.frame == 'original' else self._rescaled(1 / factor, 'original')
 
     def _rescaled(self, factor: float, frame: str) -> 'ScaleRange':
         # An area grows with the square of the factor, sqrt(w * h) with the factor itself.

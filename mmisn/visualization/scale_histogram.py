@@ -10,7 +10,7 @@ import numpy as np
 
 from mmisn.chips.candidates import enclosing_positions
 from mmisn.chips.levels import level_geometry
-from mmisn.structures import scales_of_boxes
+from mmisn.structures import Chip, scales_of_boxes
 
 from .scale_rules import ScaleRule
 
@@ -63,7 +63,7 @@ def see_scales(images: Iterable[tuple[tuple[int, int], np.ndarray]], rule: Scale
         for level, scale_range in zip(rule.levels, rule.ranges):
             chip_size = rule.chip_size or _NO_LIMIT
             rect_wh, size_wh, _, original_range = level_geometry(tuple(image_wh), level, chip_size, scale_range)
-            factor = np.sqrt(size_wh[0] / rect_wh[0] * size_wh[1] / rect_wh[1])
+            factor = Chip.full(rect_wh, size_wh).factor
             in_range = original_range.contains(scales)
             fits = enclosing_positions(boxes, rect_wh, image_wh)[2]
             columns += [scales * factor, in_range, in_range & fits]

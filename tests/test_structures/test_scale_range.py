@@ -170,3 +170,16 @@ def test_scale_gaps_compares_like_with_like():
 def test_text():
     assert str(ISN) == '[16, 560] px (sqrt_box, view)'
     assert str(ScaleRange(2592, measure='mask_area', frame='original')) == '[2592, inf] px^2 (mask_area, original)'
+
+
+@pytest.mark.parametrize(
+    ('scale_range', 'expected'),
+    [
+        (ScaleRange(16, 560), ScaleRange(4, 140, frame='original')),
+        (ScaleRange(0), ScaleRange(0, frame='original')),
+        (ScaleRange(256, 1024, 'mask_area'), ScaleRange(16, 64, 'mask_area', 'original')),
+        (ScaleRange(40, 160, frame='original'), ScaleRange(40, 160, frame='original')),
+    ],
+)
+def test_in_original_at_a_factor(scale_range, expected):
+    assert scale_range.in_original_at(4.0) == expected
