@@ -192,6 +192,7 @@ def _detect_all(
     summary, results, images = Summary(), dict(bbox=[]), []
     visualizer = DetLocalVisualizer(name='detect')
     visualizer.dataset_meta = model.dataset_meta
+    keypoint_offset = model.dataset_meta.get('keypoint_offset', 0.0)
     out.mkdir(parents=True, exist_ok=True)
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as progress:
@@ -207,7 +208,7 @@ def _detect_all(
             start = time.perf_counter()
             sample = detect_image(model, pixels, str(path))
             summary.seconds += time.perf_counter() - start
-            found, unmapped = coco_results(sample, ids.image_ids[name], ids.category_ids)
+            found, unmapped = coco_results(sample, ids.image_ids[name], ids.category_ids, keypoint_offset)
             for kind, entries in found.items():
                 results.setdefault(kind, []).extend(entries)
             height, width = pixels.shape[:2]

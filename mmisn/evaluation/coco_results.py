@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 
 
 def coco_results(
-    sample: DetDataSample, image_id: int, category_ids: Sequence[int | None]
+    sample: DetDataSample, image_id: int, category_ids: Sequence[int | None], keypoint_offset: float = 0.0
 ) -> tuple[dict[str, list[dict]], int]:
     """COCO detections of an image, and how many were left out because their class has no id.
 
@@ -18,6 +18,7 @@ def coco_results(
             ``keypoints`` (N, K, 2) with ``keypoint_scores`` (N, K).
         image_id: Of the image.
         category_ids: Of each label; ``None`` for labels that are left out.
+        keypoint_offset: See ``keypoint_triples``.
 
     Returns:
         By ``bbox``, ``segm`` (compressed run-length codes) and ``keypoints`` (triples x, y, score), as far as there are
@@ -28,7 +29,8 @@ def coco_results(
     if 'masks' in predicted:
         columns['segm'] = _run_lengths(predicted.masks.numpy())
     if 'keypoints' in predicted:
-        columns['keypoints'] = _triples(predicted)
+        points, scores = predicted.keypoints.numpy(), predicted.keypoint_scores.numpy()
+        columns['keypoints'] = keypoint_triples(points, scores, keypoint_offset)
     found = zip(predicted.scores.double().tolist(), predicted.labels.tolist())
     known = [(i, s, category_ids[label]) for i, (s, label) in enumerate(found) if category_ids[label] is not None]
     results = {
@@ -53,6 +55,13 @@ def _run_lengths(masks: np.ndarray) -> list[dict]:
     return [dict(size=list(c['size']), counts=c['counts'].decode()) for c in codes]
 
 
-def _triples(predicted: InstanceData) -> list[list[float]]:
-    triples = np.concatenate([predicted.keypoints.numpy(), predicted.keypoint_scores.numpy()[..., None]], axis=-1)
+def keypoint_triples(keypoints: np.ndarray, scores: np.ndarray, offset: float = 0.0) -> list[list[float]]:
+    """Keypoints as COCO's results have them: x, y, score, x, y, score, ... for each object.
+
+    Args:
+        keypoints: (N, K, 2) in original pixels.
+        scores: (N, K).
+        offset: What the dataset added to the annotations' x and y, in pixels; it is taken off.
+    """
+    triples = np.concatenate([keypoints - offset, scores[..., None]], axis=-1)
     return [t.ravel().tolist() for t in triples.astype(np.float64)]

@@ -10,6 +10,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmisn.datasets.skeleton import PERSON_SIGMAS
 
+from .coco_results import keypoint_triples
+
 # COCO's numbers for keypoints, in the order of its summary; medium and large are by the annotation's area.
 KEYPOINT_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_m', 'mAP_l', 'AR', 'AR_50', 'AR_75', 'AR_m', 'AR_l')
 
@@ -102,7 +104,7 @@ def keypoint_records(
             pixels, ``keypoint_scores`` (M, K).
         cat_ids: Category of each label.
         keypoint_cat_ids: Categories with keypoints.
-        offset: What the dataset added to the annotations' x and y, in pixels; it is taken off.
+        offset: See ``keypoint_triples``.
 
     Returns:
         ``image_id``, ``category_id``, ``score`` (of the box) and ``keypoints``: x, y, score of the keypoint, ... They
@@ -110,15 +112,15 @@ def keypoint_records(
     """
     records = []
     for result in results:
-        triplets = np.concatenate([result['keypoints'] - offset, result['keypoint_scores'][..., None]], axis=-1)
-        for label, score, keypoints in zip(result['labels'], result['scores'], triplets.astype(np.float64)):
+        triples = keypoint_triples(result['keypoints'], result['keypoint_scores'], offset)
+        for label, score, keypoints in zip(result['labels'], result['scores'], triples):
             category = cat_ids[label]
             if category in keypoint_cat_ids:
                 records.append(
                     dict(
                         image_id=result['img_id'],
                         category_id=category,
-                        keypoints=keypoints.ravel().tolist(),
+                        keypoints=keypoints,
                         score=float(score),
                     )
                 )
