@@ -94,7 +94,12 @@ def cover(
         cover_level(image_wh, boxes, level, scale_range, chip_size, stride, rng)
         for level, scale_range in zip(levels, scale_ranges)
     ]
-    wanted, enclosed = np.zeros((2, len(boxes)), dtype=bool)
+    return join_levels(plans, len(boxes))
+
+
+def join_levels(plans: Sequence[LevelPlan], num_objects: int) -> CoverPlan:
+    """The plan of an image from those of its levels."""
+    wanted, enclosed = np.zeros((2, num_objects), dtype=bool)
     for plan in plans:
         wanted[plan.in_range] = True
         if len(plan.not_enclosed) == 0:

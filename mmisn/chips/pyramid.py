@@ -1,6 +1,7 @@
 """The whole image at fixed levels, in tiles where a level is too large.
 
-Testing on an image pyramid (ISN section 3.3.1), and SNIP's training: a random level of each image (SNIP section 5).
+Testing on an image pyramid (ISN section 3.3.1), and SNIP's training: each image at the levels at which it has objects
+in range (SNIP section 5).
 """
 
 import math
@@ -10,15 +11,18 @@ from typing import Any
 import numpy as np
 from mmdet.registry import TASK_UTILS
 
-from mmisn.structures import Chip, ScaleRange
+from mmisn.structures import Chip, ScaleRange, scales_of_boxes
 
+from .cover import CoverPlan, LevelPlan, join_levels
 from .levels import (
     Level,
     build_level_ranges,
     build_levels,
+    check_boxes,
     check_image_wh,
     check_level_gaps,
     is_whole,
+    level_geometry,
     level_size,
 )
 
@@ -126,12 +130,38 @@ def _tile_axis(side: int, size: int, longest: int, overlap: int | None) -> tuple
     return starts, length, max(1, int(length * size / side + 0.5))
 
 
+def whole_level(image_wh: tuple[int, int], boxes_xyxy: np.ndarray, level: Level, scale_range: ScaleRange) -> LevelPlan:
+    """Train on the whole image at a level, if it has an object in range there.
+
+    SNIP leaves out image and size where no object is valid (section 5), since background alone would be trained on.
+
+    Args:
+        image_wh: Width and height of the image.
+        boxes_xyxy: (N, 4) boxes to train on, in original pixels; the caller leaves crowds out.
+        level: A factor or a size.
+        scale_range: Which objects count.
+
+    Returns:
+        A plan of one chip, or of none.
+
+    Raises:
+        ValueError: If a box is not finite or the shapes are wrong.
+    """
+    image_wh = check_image_wh(image_wh)
+    boxes = check_boxes(boxes_xyxy)
+    # A chip without limit is the whole image.
+    _, size_wh, view_range, original_range = level_geometry(image_wh, level, math.inf, scale_range)
+    in_range = original_range.contains(scales_of_boxes(boxes)).nonzero()[0]
+    chips = [Chip.full(image_wh, size_wh)] if len(in_range) else []
+    return LevelPlan(chips, (view_range.lower, view_range.upper), in_range, in_range[:0])
+
+
 @TASK_UTILS.register_module()
 class PyramidChips:
     """The whole image at fixed levels, each with the given flips.
 
-    Testing takes all ``views``. Training (``GenerateChips``) draws one of them and needs ``scale_range``: SNIP is three
-    sizes with a range of its own for each, in original pixels::
+    Testing takes all ``views``. Training takes the levels at which the image has objects in range, and needs
+    ``scale_range``: SNIP is three sizes with a range of its own for each, in original pixels::
 
         PyramidChips(
             factors=[(2000, 1400), (1200, 800), (800, 480)],
@@ -148,7 +178,7 @@ class PyramidChips:
         max_pixels: A level with more view pixels is cut into overlapping tiles of at most that many, which bounds
             memory. A tile's edge that is no image edge cuts objects: filter with an edge margin.
         overlap: View pixels that neighbouring tiles share, at least; ``None`` for a quarter of the tile's side.
-        scale_range: Which objects a view trains on: one range for all levels or a list with one per level; anything
+        scale_range: Which objects a level trains on: one range for all levels or a list with one per level; anything
             that ``ScaleRange.build`` takes. Tests do not read it: there the model has the ranges
             (``ScaleRangeTTAModel``, ``ChipDetector``).
 
@@ -177,6 +207,11 @@ class PyramidChips:
             raise ValueError(f'PyramidChips.overlap = {overlap} has no effect without max_pixels; set both or neither')
         self.max_pixels = None if max_pixels is None else int(max_pixels)
         self.overlap = None if overlap is None else int(overlap)
+        if scale_range is not None and (self.max_pixels is not None or self.flips != (False,)):
+            raise ValueError(
+                'PyramidChips with scale_range trains on whole images, which ChipDataset and GenerateChips flip: leave '
+                f'out max_pixels and flips, got max_pixels={max_pixels!r} and flips={flips!r}'
+            )
 
     def views(self, image_wh: tuple[int, int], predict: Any = None) -> list[Chip]:
         """The views of an image; see ``pyramid_views``.
@@ -187,25 +222,28 @@ class PyramidChips:
         """
         return pyramid_views(image_wh, self.levels, self.flips, self.max_pixels, self.overlap)
 
-    def draw(self, image_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Chip, ScaleRange]:
-        """Draw a view to train on: one of the levels, each as likely as the others, then one of its views.
+    def plan(self, image_wh: tuple[int, int], boxes_xyxy: np.ndarray, rng: np.random.Generator) -> CoverPlan:
+        """The chips to train on: the whole image at each level at which it has an object in range; see ``whole_level``.
 
         Args:
             image_wh: Width and height of the image.
-            rng: Source of both draws.
-
-        Returns:
-            The view and its range in view pixels.
+            boxes_xyxy: (N, 4) boxes to train on, in original pixels.
+            rng: Not used; nothing is random.
 
         Raises:
             ValueError: If the generator has no ``scale_range``.
         """
         if self.scale_ranges is None:
-            raise ValueError('PyramidChips needs scale_range where it generates training views')
-        drawn = int(rng.integers(len(self.levels)))
-        views = pyramid_views(image_wh, self.levels[drawn : drawn + 1], self.flips, self.max_pixels, self.overlap)
-        chip = views[rng.integers(len(views))]
-        return chip, self.scale_ranges[drawn].in_view(chip)
+            raise ValueError('PyramidChips needs scale_range where it generates training chips')
+        levels = zip(self.levels, self.scale_ranges)
+        plans = [whole_level(image_wh, boxes_xyxy, level, scale_range) for level, scale_range in levels]
+        return join_levels(plans, len(boxes_xyxy))
+
+    def plan_level(
+        self, level_index: int, image_wh: tuple[int, int], boxes_xyxy: np.ndarray, rng: np.random.Generator
+    ) -> list[Chip]:
+        """The chips of one level, always the same."""
+        return whole_level(image_wh, boxes_xyxy, self.levels[level_index], self.scale_ranges[level_index]).chips
 
     def _build_ranges(self, scale_range: Any) -> tuple[ScaleRange, ...]:
         ranges = build_level_ranges(scale_range, len(self.levels))

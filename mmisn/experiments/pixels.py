@@ -137,14 +137,12 @@ def _resize(scale: Any, factor: Any, keep_ratio: bool) -> Step:
 
 
 def _draw_view(generator: Any, where: str) -> Step:
-    if not hasattr(generator, 'views'):
+    if getattr(generator, 'scale_ranges', None) is not None:
         raise ValueError(
             f'{where}: chips of {type(generator).__name__} depend on the objects; train through ChipDataset'
         )
 
     def draw(original: SizeWH, now: SizeWH | None, rng: np.random.Generator) -> SizeWH:
-        if getattr(generator, 'scale_ranges', None) is not None:
-            return generator.draw(original, rng)[0].size_wh
         views = generator.views(original)
         return views[rng.integers(len(views))].size_wh
 

@@ -156,39 +156,47 @@ SNIP = dict(
 )
 
 
-def test_snip_draws_a_level_and_says_its_range_in_view_pixels():
+def test_snip_trains_where_there_is_an_object_in_range():
     with warnings.catch_warnings():
         warnings.simplefilter('error')  # no gaps
         generator = PyramidChips(**SNIP)
-    rng = np.random.default_rng(0)
-    drawn = [generator.draw((640, 480), rng) for _ in range(300)]
     # 640x480 px at short sides 1400, 800 and 480.
-    expected = {(1867, 1400): (0, 80), (1067, 800): (40, 160), (640, 480): (120, math.inf)}
-    for chip, scale_range in drawn:
-        assert chip == Chip.full((640, 480), chip.size_wh)
-        factor = math.sqrt(chip.size_wh[0] / 640 * chip.size_wh[1] / 480)
-        bounds = [bound * factor for bound in expected[chip.size_wh]]
-        assert (scale_range.lower, scale_range.upper) == pytest.approx(bounds, rel=1e-12)
-        assert (scale_range.measure, scale_range.frame) == ('sqrt_box', 'view')
-    counts = [sum(chip.size_wh == size for chip, _ in drawn) for size in expected]
-    assert sum(counts) == 300 and min(counts) > 75
+    sizes = [(1867, 1400), (1067, 800), (640, 480)]
+    rng = np.random.default_rng(0)
+    # sqrt(w*h): 20, 60, 100, 110 and 300 px.
+    boxes = np.array([[0, 0, s, s] for s in (20, 60, 100, 110, 300)], float)
+    for chosen, levels in (([0], [0]), ([1], [0, 1]), ([2, 3], [1]), ([4], [2]), ([0, 4], [0, 2]), ([], [])):
+        plan = generator.plan((640, 480), boxes[chosen], rng)
+        assert plan.levels.tolist() == levels
+        assert plan.chips == [Chip.full((640, 480), sizes[level]) for level in levels]
+        assert [generator.plan_level(i, (640, 480), boxes[chosen], rng) for i in range(3)] == [
+            [Chip.full((640, 480), sizes[i])] if i in levels else [] for i in range(3)
+        ]
+        assert len(plan.lost) == len(plan.out_of_range) == 0
+        for level, (lower, upper) in enumerate(((0, 80), (40, 160), (120, math.inf))):
+            factor = math.sqrt(sizes[level][0] / 640 * sizes[level][1] / 480)
+            assert plan.view_ranges[level] == pytest.approx((lower * factor, upper * factor), rel=1e-12)
+
+
+def test_an_object_on_a_bound_is_in_range_of_both_levels_and_one_beyond_all_of_none():
+    generator = PyramidChips([2, 1], scale_range=[original(10, 30), original(30, 90)])
+    plan = generator.plan((100, 80), np.array([[0, 0, 30, 30], [0, 0, 5, 5]], float), np.random.default_rng(0))
+    assert [indices.tolist() for indices in plan.in_range] == [[0], [0]]
+    assert plan.levels.tolist() == [0, 1] and plan.out_of_range.tolist() == [1] and plan.lost.tolist() == []
 
 
 def test_one_range_for_all_levels():
     generator = PyramidChips([4, 2, 1], scale_range=(16, 560))
     assert generator.scale_ranges == (ScaleRange(16, 560),) * 3
-    drawn = [generator.draw((64, 48), np.random.default_rng(seed)) for seed in range(20)]
-    assert {chip.size_wh for chip, _ in drawn} == {(256, 192), (128, 96), (64, 48)}
-    assert {scale_range for _, scale_range in drawn} == {ScaleRange(16, 560)}
+    plan = generator.plan((64, 48), np.array([[0.0, 0, 8, 8]]), np.random.default_rng(0))
+    assert [chip.size_wh for chip in plan.chips] == [(256, 192), (128, 96)]
+    assert plan.view_ranges == [(16, 560)] * 3
 
 
-def test_levels_are_as_likely_whatever_number_of_views_they_have():
-    generator = PyramidChips([4, 1], flips=[False, True], max_pixels=100_000, scale_range=(1, 9999))
-    rng = np.random.default_rng(1)
-    drawn = [generator.draw((320, 240), rng)[0] for _ in range(400)]
-    whole = [chip for chip in drawn if chip.xyxy == (0, 0, 320, 240)]
-    assert 150 < len(whole) < 250 and {chip.flip for chip in whole} == {False, True}
-    assert set(drawn) <= set(generator.views((320, 240)))
+@pytest.mark.parametrize('kwargs', [dict(max_pixels=100_000), dict(flips=(True,)), dict(flips=[False, True])])
+def test_training_takes_whole_images_that_others_flip(kwargs):
+    with pytest.raises(ValueError, match='leave out max_pixels and flips'):
+        PyramidChips([4, 1], scale_range=(1, 9999), **kwargs)
 
 
 def test_ranges_with_a_gap_are_warned_of():
@@ -214,8 +222,8 @@ def test_invalid_ranges(scale_range, said):
         PyramidChips([4, 2, 1], scale_range=scale_range)
 
 
-def test_no_training_view_without_a_range():
+def test_no_training_chip_without_a_range():
     generator = PyramidChips([4, 2, 1])
     assert generator.scale_ranges is None
     with pytest.raises(ValueError, match='needs scale_range'):
-        generator.draw((640, 480), np.random.default_rng(0))
+        generator.plan((640, 480), np.zeros((0, 4)), np.random.default_rng(0))

@@ -1,35 +1,24 @@
-# COCO as SNIP trains on it: whole images, each at one of three sizes, which trains the objects of its range only. Ranges are in
-# ORIGINAL pixels, one per size.
-_base_ = './coco_single-scale.py'
+# COCO as SNIP trains on it: whole images at each of three sizes at which they have objects of its range; other objects are
+# ignored. Ranges are in ORIGINAL pixels, one per size.
+_base_ = './coco_chips576.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='GenerateChips',
-        generator=dict(
-            type='PyramidChips',
-            factors=[(2000, 1400), (1200, 800), (800, 480)],
-            scale_range=[
-                dict(lower=0, upper=80, frame='original'),
-                dict(lower=40, upper=160, frame='original'),
-                dict(lower=120, upper=None, frame='original'),
-            ],
-        ),
-        flip_prob=0.5,
-    ),
-    dict(type='FilterByScale'),  # before CropChip: scale is that of the whole object
-    dict(type='CropChip'),
-    dict(type='PackInstanceInputs'),
+factors = [(2000, 1400), (1200, 800), (800, 480)]
+scale_range = [
+    dict(lower=0, upper=80, frame='original'),
+    dict(lower=40, upper=160, frame='original'),
+    dict(lower=120, upper=None, frame='original'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+# The budget of pixels of coco_chips576.py holds, an epoch of which SNIP's larger pictures fill sooner.
+train_dataloader = dict(
+    dataset=dict(generator=dict(_delete_=True, type='PyramidChips', factors=factors, scale_range=scale_range)),
+)
 
 # Validation while training: the middle size. `mim test --tta` tests on all three.
 test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
+    *_base_.test_pipeline[:1],
     dict(type='Resize', scale=(1200, 800), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackInstanceInputs'),
+    *_base_.test_pipeline[2:],
 ]
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

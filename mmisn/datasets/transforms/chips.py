@@ -35,11 +35,10 @@ def original_boxes(results: dict) -> np.ndarray:
 class GenerateChips(BaseTransform):
     """Choose one chip of the image, at random where there are several.
 
-    With a training generator (``CoverChips``) the chip is drawn from the image's plan; an image for which the plan is
-    empty is skipped (the transform returns ``None``, upon which mmdet draws another image). Objects that no chip holds
-    are counted, and the counts logged at each power of two. With ``PyramidChips`` that has a ``scale_range`` the whole
-    image is trained on at one of the levels, which is SNIP. Without one, of one factor and one flip, nothing is random:
-    that is one view of a test pyramid.
+    With a training generator (``CoverChips``, or ``PyramidChips`` with a ``scale_range``) the chip is drawn from the
+    image's plan; an image for which the plan is empty is skipped (the transform returns ``None``, upon which mmdet
+    draws another image). Objects that no chip holds are counted, and the counts logged at each power of two. Other
+    generators give a view to test on: with ``PyramidChips`` of one factor and one flip nothing is random.
 
     ``ChipDataset`` does the same for every chip of every image, from a plan made once, without this transform.
 
@@ -72,9 +71,7 @@ class GenerateChips(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         rng = np.random.default_rng(np.random.randint(2**31))
-        if not hasattr(self.generator, 'plan'):
-            if getattr(self.generator, 'scale_ranges', None) is not None:
-                return self._draw_view(results, rng)
+        if getattr(self.generator, 'scale_ranges', None) is None:
             views = self.generator.views(image_wh_of(results))
             results['chip'] = views[rng.integers(len(views))] if len(views) > 1 else views[0]
             return results
@@ -86,13 +83,6 @@ class GenerateChips(BaseTransform):
         chosen = rng.integers(len(plan.chips))
         results['chip'] = plan.chips[chosen].flipped(bool(rng.random() < self.flip_prob))
         results['scale_range'] = tuple(plan.view_ranges[plan.levels[chosen]])
-        return results
-
-    def _draw_view(self, results: dict, rng: np.random.Generator) -> dict:
-        chip, view_range = self.generator.draw(image_wh_of(results), rng)
-        mirrored = bool(rng.random() < self.flip_prob)
-        results['chip'] = chip.flipped(chip.flip != mirrored)
-        results['scale_range'] = (view_range.lower, view_range.upper)
         return results
 
     def _count(self, num_lost: int, skipped: bool) -> None:
