@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmisn.datasets.scenes import SceneConfig, make_scenes
+from mmisn.datasets.scenes.config import CLASSES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -19,6 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--val', type=int, default=200, help='pictures to validate on (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all pictures (default: %(default)s)')
     parser.add_argument('--small', action='store_true', help='256x192 px instead of 640x480, all scales times 0.4')
+    parser.add_argument('--classes', nargs='+', default=CLASSES, help='of the objects (default: all of %(default)s)')
     parser.add_argument('--workers', type=int, default=1, help='processes that draw (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='replace scenes of other settings')
     return parser.parse_args(argv)
@@ -43,7 +45,8 @@ def print_summary(record: dict, console: Console) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Make the scenes and say what they hold."""
     args = parse_args(argv)
-    config = SceneConfig.small(seed=args.seed) if args.small else SceneConfig(seed=args.seed)
+    settings = dict(seed=args.seed, classes=tuple(args.classes))
+    config = SceneConfig.small(**settings) if args.small else SceneConfig(**settings)
     record = make_scenes(args.out, args.train, args.val, config, args.workers, args.overwrite, progress=True)
     print_summary(record, Console())
 

@@ -41,9 +41,10 @@ class ScaleRangeCocoMetric(CocoMetric):
     """COCO metric with AP and AR in any list of scale ranges beside the standard numbers.
 
     All that ``CocoMetric`` does stays as it is. For every range and each of the metrics ``bbox``, ``segm`` and
-    ``keypoints`` two results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560`` and
-    ``coco/bbox_AR_16_560`` (ISN, Table 7), both at 100 detections per image and class (20 for keypoints); a table with
-    AP50, AP75 and the number of objects goes to the log. A range without objects has -1, as in pycocotools.
+    ``keypoints`` four results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560`` and
+    ``coco/bbox_AR_16_560`` (ISN, Table 7), ``coco/bbox_AP50_16_560`` and ``coco/bbox_AP75_16_560``, all at 100 detections
+    per image and class (20 for keypoints); a table with the number of objects goes to the log. A range without objects
+    has -1, as in pycocotools.
 
     The metric ``keypoints`` is COCO's AP and AR by object keypoint similarity, for classes that have keypoints in the
     annotation file: ``coco/keypoints_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_m``, ``_mAP_l``, and ``AR`` likewise (ISN,
@@ -217,8 +218,8 @@ class ScaleRangeCocoMetric(CocoMetric):
         MMLogger.get_current_instance().info(f'{metric} in scale ranges:\n{_table(named)}')
         values = {}
         for name, result in named.items():
-            values[f'{metric}_mAP_{name}'] = round(result.ap, 3)
-            values[f'{metric}_AR_{name}'] = round(result.ar, 3)
+            for item, value in (('mAP', result.ap), ('AP50', result.ap50), ('AP75', result.ap75), ('AR', result.ar)):
+                values[f'{metric}_{item}_{name}'] = round(value, 3)
         return values
 
 

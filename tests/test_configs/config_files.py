@@ -13,7 +13,9 @@ from mmengine.dataset import Compose
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ALL_FILES = sorted(
-    p.relative_to(CONFIGS).as_posix() for kind in ('isn', 'baselines') for p in (CONFIGS / kind).glob('*.py')
+    p.relative_to(CONFIGS).as_posix()
+    for kind in ('isn', 'baselines', 'keypoint')
+    for p in (CONFIGS / kind).glob('*.py')
 )
 # Those on a few real images of COCO have settings of their own and a test of their own.
 COCO_MINI = [f for f in ALL_FILES if 'coco-mini' in f]
@@ -22,9 +24,10 @@ SSDLITE = [f for f in ALL_FILES if 'ssdlite' in f]
 FILES = [f for f in ALL_FILES if f not in COCO_MINI + SSDLITE]
 FACTORS = (4.0, 2.0, 1.0, 0.5, 0.25)
 NAME = re.compile(
-    r'((?P<rule>isn|snip|sniper)-)?(?P<method>faster-rcnn|retinanet)_(?P<backbone>(r18|r50|r101|mobilenetv2)(-small)?)_'
+    r'((?P<rule>isn|snip|sniper)-)?(?P<method>faster-rcnn|mask-rcnn|(offset-)?keypoint-rcnn|retinanet)_'
+    r'(?P<backbone>(r18|r50|r101|mobilenetv2)(-small)?)_'
     r'(?P<neck>fpn|dc5)(?P<dcn>-dcn)?_(?P<gpus>\d)xb(?P<batch>\d)(-ms(?P<ms>|\d+-\d+))?(-(?P<epochs>\d+)e)?_'
-    r'(?P<data>coco|scenes)(?P<chip_detector>_chip-detector)?'
+    r'(?P<data>coco|scenes)(?P<person>-person)?(?P<chip_detector>_chip-detector)?'
 )
 
 

@@ -18,7 +18,7 @@ def test_name_says_the_network(file):
     name, model = tokens(file), detector_of(build(file))
     cfg = load(file).model
     cfg = cfg.get('detector', cfg)
-    assert cfg.type == {'faster-rcnn': 'FasterRCNN', 'retinanet': 'RetinaNet'}[name['method']]
+    assert cfg.type == {'retinanet': 'RetinaNet', 'mask-rcnn': 'MaskRCNN'}.get(name['method'], 'FasterRCNN')
     depth, small = depth_of(name)
     assert small == (name['data'] == 'scenes')
     if depth is None:
@@ -60,7 +60,7 @@ def test_anchors_without_fpn_are_those_of_an_fpn(file):
     assert sorted(sides.tolist()) == pytest.approx(expected)
 
 
-@of(method='faster-rcnn')
+@of(method=('faster-rcnn', 'mask-rcnn', 'keypoint-rcnn', 'offset-keypoint-rcnn'))
 def test_box_head_widths(file):
     widths = {
         'r18': [512, 256],
@@ -72,7 +72,8 @@ def test_box_head_widths(file):
     }
     head = detector_of(build(file)).roi_head.bbox_head
     assert [fc.out_features for fc in head.shared_fcs] == widths.get(tokens(file)['backbone'], [1024, 1024])
-    assert head.num_classes == (7 if tokens(file)['data'] == 'scenes' else 80)
+    several = 7 if tokens(file)['data'] == 'scenes' else 80
+    assert head.num_classes == (1 if tokens(file)['person'] else several)
 
 
 @of(data='scenes')
@@ -121,14 +122,15 @@ def test_name_says_the_batch_and_the_epochs(file):
         assert cfg.train_cfg.max_epochs == int(name['epochs'])
     dataset = cfg.train_dataloader.dataset
     dataset = dataset.get('dataset', dataset)
-    assert dataset.type == 'CocoDataset'
+    assert dataset.type == ('CocoKeypointDataset' if name['person'] else 'CocoDataset')
     assert ('coco' in dataset.data_root) == (name['data'] == 'coco')
     assert 'train' in dataset.ann_file and 'val' in cfg.val_dataloader.dataset.ann_file
 
 
 def test_every_network_has_its_two_baselines():
     def networks(**wanted):
-        found = [tokens(f) for f in files_of(data='coco', chip_detector=False, **wanted)]
+        boxes = ('faster-rcnn', 'retinanet')
+        found = [tokens(f) for f in files_of(data='coco', method=boxes, chip_detector=False, **wanted)]
         return {(f['backbone'], f['neck'], f['dcn']) for f in found}
 
     assert len(networks(rule='isn')) == 9
@@ -137,7 +139,7 @@ def test_every_network_has_its_two_baselines():
 
 def test_the_tables_networks_of_the_small_profile():
     def networks(**wanted):
-        found = [tokens(f) for f in files_of(data='scenes', chip_detector=False, **wanted)]
+        found = [tokens(f) for f in files_of(data='scenes', method='faster-rcnn', chip_detector=False, **wanted)]
         return {f['backbone'].removesuffix('-small') + '_' + f['neck'] + (f['dcn'] or '') for f in found}
 
     isn = {'r18_fpn', 'r18_dc5', 'mobilenetv2_fpn', 'mobilenetv2_fpn-dcn', 'r50_fpn', 'r50_fpn-dcn', 'r101_fpn-dcn'}
@@ -148,3 +150,39 @@ def test_the_tables_networks_of_the_small_profile():
     assert networks(rule='snip') == {'r18_dc5', 'r50_dc5-dcn'}
     assert networks(rule='sniper') == {'r18_dc5', 'r50_dc5-dcn', 'r101_dc5-dcn', 'mobilenetv2_dc5'}
     assert networks(ms='640-800') == networks(ms='160-1600') == {'r18_dc5'}
+
+
+@pytest.mark.parametrize('data', ['coco', 'scenes'])
+def test_the_networks_of_masks_and_keypoints(data):
+    """Tables 8 and 9: three networks each with multi-scale training and ISN, and Mask R-CNN's keypoint head once."""
+
+    def networks(**wanted):
+        found = [tokens(f) for f in files_of(data=data, **wanted)]
+        return sorted(f['backbone'].removesuffix('-small') + (f['dcn'] or '') for f in found)
+
+    for method in ('mask-rcnn', 'offset-keypoint-rcnn'):
+        assert networks(method=method, rule='isn') == networks(method=method, rule=False) == ['r18', 'r50', 'r50-dcn']
+        assert networks(method=method, ms='') == networks(method=method, rule=False)
+    assert networks(method='keypoint-rcnn') == networks(method='keypoint-rcnn', ms='') == ['r50']
+
+
+@of(method='mask-rcnn')
+def test_mask_heads(file):
+    head, small = build(file).roi_head.mask_head, tokens(file)['data'] == 'scenes'
+    assert len(head.convs) == 4 and head.conv_logits.out_channels == (7 if small else 80)
+    assert head.convs[0].conv.out_channels == (48 if small else 256)
+    extractor = build(file).roi_head.mask_roi_extractor
+    assert extractor.finest_scale == (22 if small else 56) and extractor.roi_layers[0].output_size == (14, 14)
+
+
+@of(method=('keypoint-rcnn', 'offset-keypoint-rcnn'))
+def test_keypoint_heads(file):
+    """Section 4.3.2: 22x16 features and eight convolutions of 256, against Mask R-CNN's 14x14 and 512."""
+    roi_head, small = build(file).roi_head, tokens(file)['data'] == 'scenes'
+    light = tokens(file)['method'] == 'offset-keypoint-rcnn'
+    head, extractor = roi_head.keypoint_head, roi_head.keypoint_roi_extractor
+    assert type(head).__name__ == ('OffsetKeypointHead' if light else 'KeypointRCNNHead')
+    assert extractor.roi_layers[0].output_size == ((22, 16) if light else (14, 14))
+    assert extractor.finest_scale == (22 if small else 56)
+    assert len(head.convs) == 8 and head.num_keypoints == 17
+    assert head.feature_channels == (256 if light else 512) / (8 if small else 1)

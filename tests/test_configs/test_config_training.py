@@ -27,9 +27,13 @@ def test_chips(file):
     assert cfg.train_dataloader.sampler.type == 'ChipSampler'
     assert cfg.train_dataloader.batch_sampler == dict(type='ChipBatchSampler')
     steps = [step.type for step in dataset.pipeline]
-    assert steps == ['LoadImageFromFile', 'LoadAnnotations', 'FilterByScale', 'CropChip', 'PackInstanceInputs']
+    keypoints = ['LoadKeypoints'] if tokens(file)['person'] else []
+    assert steps == [
+        *('LoadImageFromFile', 'LoadAnnotations', *keypoints, 'FilterByScale', 'CropChip', 'PackInstanceInputs')
+    ]
+    assert dataset.pipeline[1].get('with_mask', False) == (tokens(file)['method'] == 'mask-rcnn')
     # Planned and trained with the same range: the filter has none of its own.
-    assert dataset.pipeline[2] == dict(type='FilterByScale')
+    assert dataset.pipeline[-3] == dict(type='FilterByScale')
 
 
 def test_small_scenes_are_the_paper_times_0_4():
@@ -94,11 +98,7 @@ def test_epochs_of_the_scenes_have_equal_pixels(file):
     if cfg.train_dataloader.sampler.type == 'ChipSampler':
         mean = cfg.train_dataloader.sampler.pixels_per_image
     else:
-        if step is None:
-            (step,) = (s for s in cfg.train_dataloader.dataset.pipeline if s.type == 'GenerateChips')
-            scales = step.generator.factors
-        else:
-            scales = step.get('scales', [step.get('scale')])
+        scales = step.get('scales', [step.get('scale')])
         sizes = [rescale_size((256, 192), tuple(scale)) for scale in scales]
         mean = sum(w * h for w, h in sizes) / len(sizes)
     assert cfg.train_cfg.max_epochs == round(8 * single / mean)
@@ -162,3 +162,25 @@ def test_optimizer_builds(file):
     # One group with all weights; frozen ones are skipped in the step.
     assert len(wrapper.param_groups) == 1 and len(wrapper.param_groups[0]['params']) >= trained > 0
     assert wrapper.clip_grad_kwargs['max_norm'] > 0
+
+
+@of(person=True, rule=False)
+def test_keypoints_of_the_baselines_follow_the_image(file):
+    cfg = load(file)
+    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert steps == [
+        *('LoadImageFromFile', 'LoadAnnotations', 'LoadKeypoints', 'RandomChoiceResize', 'RandomFlip', 'MapKeypoints'),
+        'PackInstanceInputs',
+    ]
+
+
+@of(person=True)
+def test_keypoint_data(file):
+    """COCO's keypoints are numbers of pixels, whose centres lie at 0.5; the scenes' count as boxes do."""
+    cfg = load(file)
+    train = cfg.train_dataloader.dataset
+    offsets = {d.get('keypoint_offset', 0) for d in (train.get('dataset', train), cfg.val_dataloader.dataset)}
+    assert offsets == ({0} if tokens(file)['data'] == 'scenes' else {0.5})
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert cfg.val_evaluator.ann_file == cfg.val_dataloader.dataset.data_root + cfg.val_dataloader.dataset.ann_file
+    assert cfg.visualizer.type == 'KeypointVisualizer'

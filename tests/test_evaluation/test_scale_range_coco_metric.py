@@ -62,12 +62,12 @@ def evaluated(metric, samples):
     return metric.evaluate(len(samples))
 
 
-def rounded(results, iou_type, names):
-    return {
-        f'coco/{iou_type}_{item}_{name}': round(value, 3)
-        for name, r in zip(names, results)
-        for item, value in (('mAP', r.ap), ('AR', r.ar))
-    }
+def rounded(results, metric, names):
+    expected = {}
+    for name, result in zip(names, results):
+        for item, value in (('mAP', result.ap), ('AP50', result.ap50), ('AP75', result.ap75), ('AR', result.ar)):
+            expected[f'coco/{metric}_{item}_{name}'] = round(value, 3)
+    return expected
 
 
 def test_ranges_beside_the_standard_numbers(scene):
@@ -84,7 +84,7 @@ def test_ranges_beside_the_standard_numbers(scene):
         expected.update(rounded(results, iou_type, ['16_128', '2000_3000']))
     assert got == expected
     assert got['coco/bbox_mAP_2000_3000'] == got['coco/segm_AR_2000_3000'] == -1
-    assert len(got) == len(standard) + 8
+    assert len(got) == len(standard) + 16
     # The second epoch gives the same.
     assert evaluated(metric, samples) == got
 
@@ -126,7 +126,8 @@ def test_metric_items_and_no_ranges(scene):
     plain = evaluated(CocoMetric(path), samples)
     assert evaluated(ScaleRangeCocoMetric(path), samples) == plain
     got = evaluated(ScaleRangeCocoMetric(path, metric_items=['mAP_50'], scale_ranges=RANGES[:1]), samples)
-    assert list(got) == ['coco/bbox_mAP_50', 'coco/bbox_mAP_16_128', 'coco/bbox_AR_16_128']
+    of_range = [f'coco/bbox_{item}_16_128' for item in ('mAP', 'AP50', 'AP75', 'AR')]
+    assert list(got) == ['coco/bbox_mAP_50', *of_range]
     assert got['coco/bbox_mAP_50'] == plain['coco/bbox_mAP_50']
 
 

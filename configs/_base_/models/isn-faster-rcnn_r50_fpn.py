@@ -1,11 +1,2 @@
-# ISN in the model: out-of-range objects are ignored where anchors and proposals are assigned, and out-of-range proposals
-# are dropped before any cut (section 3.3.1).
-_base_ = './faster-rcnn_r50_fpn.py'
-
-model = dict(
-    rpn_head=dict(type='ScaleRangeRPNHead'),
-    train_cfg=dict(
-        rpn=dict(assigner=dict(type='ScaleRangeAssigner')),
-        rcnn=dict(assigner=dict(type='ScaleRangeAssigner')),
-    ),
-)
+_base_ = ['./faster-rcnn_r50_fpn.py', './isn_rcnn.py']
+model = _base_.isn_rcnn

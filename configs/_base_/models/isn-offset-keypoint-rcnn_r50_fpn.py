@@ -1,0 +1,2 @@
+_base_ = ['./offset-keypoint-rcnn_r50_fpn.py', './isn_rcnn.py']
+model = _base_.isn_rcnn

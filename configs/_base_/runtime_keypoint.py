@@ -1,0 +1,4 @@
+_base_ = './runtime.py'
+
+# Limbs and keypoints beside boxes.
+visualizer = dict(type='KeypointVisualizer')

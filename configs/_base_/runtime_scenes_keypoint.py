@@ -1,0 +1,4 @@
+_base_ = './runtime_scenes.py'
+
+# Limbs and keypoints beside boxes.
+visualizer = dict(type='KeypointVisualizer')

@@ -1,0 +1,2 @@
+_base_ = './isn-mask-rcnn_r50_fpn_8xb4-18e_coco.py'
+model = _base_.networks['r50-fpn-dcn']

@@ -1,0 +1,9 @@
+# Table 8: Mask R-CNN trained on chips and tested on the image pyramid (sections 3.4 and 4.3.1).
+_base_ = [
+    '../_base_/models/isn-mask-rcnn_r50_fpn.py',
+    '../_base_/models/networks.py',
+    '../_base_/datasets/coco-instance_chips576.py',
+    '../_base_/schedules/schedule_18e.py',
+    '../_base_/tta/pyramid.py',
+    '../_base_/runtime.py',
+]
