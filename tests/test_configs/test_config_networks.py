@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from config_files import FILES, build, detector_of, files_of, load, of, tokens
+from config_files import CONFIGS, FILES, build, detector_of, files_of, load, of, tokens
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.backbones import MobileNetV2, ResNet
+from mmengine.config import Config
 
 
 def depth_of(name):
@@ -186,3 +187,10 @@ def test_keypoint_heads(file):
     assert extractor.finest_scale == (22 if small else 56)
     assert len(head.convs) == 8 and head.num_keypoints == 17
     assert head.feature_channels == (256 if light else 512) / (8 if small else 1)
+
+
+@pytest.mark.parametrize('file', [f for f in FILES if 'mobilenetv2_' in f])
+def test_pretrained_mobilenet_has_the_names_of_mmdets(file):
+    """torchvision calls its weights ``features.0.0.weight``, mmdet ``conv1.conv.weight``: nothing would be loaded."""
+    init = Config.fromfile(CONFIGS / file).model.backbone.init_cfg
+    assert init == dict(type='Pretrained', checkpoint='open-mmlab://mmdet/mobilenet_v2')

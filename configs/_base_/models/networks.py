@@ -14,7 +14,8 @@ _mobilenet = dict(
     frozen_stages=0,
     norm_cfg=dict(type='BN', requires_grad=True),
     norm_eval=True,
-    init_cfg=dict(type='Pretrained', checkpoint='torchvision://mobilenet_v2'),
+    # torchvision's own weights have other names, of which nothing would be loaded.
+    init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://mmdet/mobilenet_v2'),
 )
 
 
