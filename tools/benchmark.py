@@ -1,4 +1,4 @@
-"""Measure planning, loading, pixels and merging, each against a yardstick in the same run, and print one table.
+"""Measure planning, loading, pixels, merging and masks, each against a yardstick in the same run, and print one table.
 
 python tools/benchmark.py all --out work_dirs/benchmark
 python tools/benchmark.py planning merging --rounds 20
@@ -25,6 +25,7 @@ from mmisn.testing.benchmarks import (
     Row,
     find_coco_folder,
     loading,
+    masks,
     merging,
     pixels,
     planning,
@@ -33,7 +34,7 @@ from mmisn.testing.benchmarks import (
     write_coco_like,
 )
 
-SECTIONS = ('planning', 'loading', 'pixels', 'merging')
+SECTIONS = ('planning', 'loading', 'pixels', 'merging', 'masks')
 # Pictures that are drawn where there is no real data.
 NUM_DRAWN = 60
 
@@ -61,7 +62,7 @@ def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, conso
 
     Args:
         args: Of ``parse_args``.
-        folder: Images for loading and pixels.
+        folder: Images for loading, pixels and masks.
         real: Whether they are real, so that planning takes their boxes, too.
         console: Where the bar goes.
     """
@@ -70,6 +71,7 @@ def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, conso
         loading=lambda: loading.jobs(folder, args.rounds, args.with_step),
         pixels=lambda: pixels.jobs(folder),
         merging=lambda: merging.jobs(args.rounds),
+        masks=lambda: masks.jobs(folder, args.rounds),
     )
     jobs = [job for section in args.sections for job in makers[section]()]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('{task.description}'))

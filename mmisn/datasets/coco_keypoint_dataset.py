@@ -18,7 +18,9 @@ class CocoKeypointDataset(CocoDataset):
     Names and limbs of the keypoints are read from the category of the annotation file, or from ``metainfo``:
     ``keypoint_names``, ``flip_pairs`` or ``flip_indices``, ``sigmas``, ``skeleton_links``, see ``build_skeleton``.
     COCO's person needs none of it. The dataset's own ``metainfo`` has ``keypoint_names``, ``flip_indices``, ``sigmas``
-    and ``skeleton_links`` in the end. Classes without keypoints may be among the classes; one skeleton only.
+    and ``skeleton_links`` in the end. Classes without keypoints may be among the classes; one skeleton only. Classes
+    that have keypoints are those whose category names some; if none does, those of which an annotation has some.
+    ``KeypointRoIHead`` is told which these are by its own ``keypoint_classes``.
 
     Each instance has beside ``CocoDataset``'s keys:
 
@@ -42,8 +44,8 @@ class CocoKeypointDataset(CocoDataset):
             no ignored regions; logged as well.
 
     Raises:
-        ValueError: If keypoints of an annotation are invalid (see ``read_keypoints``), the skeleton is, or the offset
-            is not in [0, 1].
+        ValueError: If keypoints of an annotation are invalid (see ``read_keypoints``), the skeleton is, the offset
+            is not in [0, 1], or the classes are in another order than in the annotation file: labels follow the file.
     """
 
     # The whole palette: its first colour is the person's, other classes may be more than one.
@@ -104,6 +106,7 @@ class CocoKeypointDataset(CocoDataset):
     def _read_skeleton(self) -> None:
         """Make the skeleton once the annotation file is open (``self.coco``)."""
         categories = self.coco.load_cats(self.cat_ids)
+        self._check_order([c['name'] for c in categories])
         described = [c for c in categories if c.get('keypoints')]
         for category in described[1:]:
             if category['keypoints'] != described[0]['keypoints']:
@@ -111,8 +114,21 @@ class CocoKeypointDataset(CocoDataset):
                     f'{self.ann_file}: categories {described[0]["name"]!r} and {category["name"]!r} have different '
                     'keypoints; a dataset has one skeleton, so choose among them by metainfo=dict(classes=...)'
                 )
-        # Without any description, whatever has keypoints counts.
-        self._with_keypoints = {c['id'] for c in described or categories}
+        self._with_keypoints = {c['id'] for c in described} or self._used_with_keypoints()
         given = {key: self._metainfo.pop(key) for key in SKELETON_KEYS if key in self._metainfo}
         self._skeleton = build_skeleton(given, described[0] if described else None, str(self.ann_file))
         self._metainfo.update(self._skeleton.metainfo(), keypoint_offset=self.keypoint_offset)
+
+    def _used_with_keypoints(self) -> set[int]:
+        """Categories of which an annotation has keypoints; all, where no annotation has any."""
+        used = {a['category_id'] for a in self.coco.dataset['annotations'] if a.get('keypoints')}
+        return used & set(self.cat_ids) or set(self.cat_ids)
+
+    def _check_order(self, names: list[str]) -> None:
+        classes = list(self._metainfo['classes'])
+        if names != classes[: len(names)]:
+            raise ValueError(
+                f'{self.ann_file} has the classes {names} in this order, from which CocoDataset counts the labels; '
+                f"metainfo['classes'] is {classes}, whose names would not belong to the labels. Give the classes of "
+                'the file in its order'
+            )

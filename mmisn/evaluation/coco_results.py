@@ -22,10 +22,11 @@ def coco_results(
 
     Returns:
         By ``bbox``, ``segm`` (compressed run-length codes) and ``keypoints`` (triples x, y, score), as far as there are
-        any: one list each, for pycocotools takes the areas from the boxes where it finds boxes beside masks.
+        any: one list each, for pycocotools takes the areas from the boxes where it finds boxes beside masks. Keypoints
+        of detections whose class has none are left out.
     """
     predicted = sample.pred_instances.cpu()
-    columns = dict(bbox=_boxes_xywh(predicted))
+    columns: dict[str, list] = dict(bbox=_boxes_xywh(predicted))
     if 'masks' in predicted:
         columns['segm'] = _run_lengths(predicted.masks.numpy())
     if 'keypoints' in predicted:
@@ -35,7 +36,9 @@ def coco_results(
     known = [(i, s, category_ids[label]) for i, (s, label) in enumerate(found) if category_ids[label] is not None]
     results = {
         kind: [
-            {'image_id': image_id, 'category_id': c, _key_of(kind): column[i], 'score': score} for i, score, c in known
+            {'image_id': image_id, 'category_id': c, _key_of(kind): column[i], 'score': score}
+            for i, score, c in known
+            if column[i] is not None
         ]
         for kind, column in columns.items()
     }
@@ -55,13 +58,17 @@ def _run_lengths(masks: np.ndarray) -> list[dict]:
     return [dict(size=list(c['size']), counts=c['counts'].decode()) for c in codes]
 
 
-def keypoint_triples(keypoints: np.ndarray, scores: np.ndarray, offset: float = 0.0) -> list[list[float]]:
+def keypoint_triples(keypoints: np.ndarray, scores: np.ndarray, offset: float = 0.0) -> list[list[float] | None]:
     """Keypoints as COCO's results have them: x, y, score, x, y, score, ... for each object.
 
     Args:
         keypoints: (N, K, 2) in original pixels.
-        scores: (N, K).
+        scores: (N, K); negative for a detection whose class has no keypoints, see ``KeypointRoIHead``.
         offset: What the dataset added to the annotations' x and y, in pixels; it is taken off.
+
+    Returns:
+        One list per object; ``None`` for those whose class has no keypoints.
     """
     triples = np.concatenate([keypoints - offset, scores[..., None]], axis=-1)
-    return [t.ravel().tolist() for t in triples.astype(np.float64)]
+    without = (scores < 0).all(axis=-1)
+    return [None if no else t.ravel().tolist() for no, t in zip(without, triples.astype(np.float64))]

@@ -97,7 +97,9 @@ def keypoint_ground_truth(coco_gt: COCO, cat_ids: Sequence[int]) -> tuple[COCO, 
 def keypoint_records(
     results: Sequence[dict], cat_ids: Sequence[int], keypoint_cat_ids: Sequence[int], offset: float = 0.0
 ) -> list[dict]:
-    """Predictions as COCO's keypoint results, without those of categories that have no keypoints.
+    """Predictions as COCO's keypoint results, without those of classes that have no keypoints.
+
+    Such a class has none in the annotation file, or the detector predicts none for it.
 
     Args:
         results: One dict per image: ``img_id``, ``labels`` (M,), ``scores`` (M,), ``keypoints`` (M, K, 2) in original
@@ -115,7 +117,7 @@ def keypoint_records(
         triples = keypoint_triples(result['keypoints'], result['keypoint_scores'], offset)
         for label, score, keypoints in zip(result['labels'], result['scores'], triples):
             category = cat_ids[label]
-            if category in keypoint_cat_ids:
+            if category in keypoint_cat_ids and keypoints is not None:
                 records.append(
                     dict(
                         image_id=result['img_id'],

@@ -41,10 +41,10 @@ class ScaleRangeCocoMetric(CocoMetric):
     """COCO metric with AP and AR in any list of scale ranges beside the standard numbers.
 
     All that ``CocoMetric`` does stays as it is. For every range and each of the metrics ``bbox``, ``segm`` and
-    ``keypoints`` four results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560`` and
-    ``coco/bbox_AR_16_560`` (ISN, Table 7), ``coco/bbox_AP50_16_560`` and ``coco/bbox_AP75_16_560``, all at 100 detections
-    per image and class (20 for keypoints); a table with the number of objects goes to the log. A range without objects
-    has -1, as in pycocotools.
+    ``keypoints`` four results join, rounded to three digits as the others are, for example ``coco/bbox_mAP_16_560``,
+    ``coco/bbox_AR_16_560`` (ISN, Table 7), ``coco/bbox_AP50_16_560`` and ``coco/bbox_AP75_16_560``, all at 100
+    detections per image and class (20 for keypoints); a table with the number of objects goes to the log. A range
+    without objects has -1, as in pycocotools.
 
     The metric ``keypoints`` is COCO's AP and AR by object keypoint similarity, for classes that have keypoints in the
     annotation file: ``coco/keypoints_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_m``, ``_mAP_l``, and ``AR`` likewise (ISN,

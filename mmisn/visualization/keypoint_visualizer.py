@@ -62,7 +62,8 @@ class KeypointVisualizer(DetLocalVisualizer):
     Args:
         name: Name of the instance.
         *args: Further arguments of ``DetLocalVisualizer``.
-        keypoint_score_thr: Predicted keypoints with a lower score are not drawn, nor are their limbs.
+        keypoint_score_thr: Predicted keypoints with a lower score are not drawn, nor are their limbs; keypoints with a
+            negative score, those of detections whose class has none, never are.
         keypoint_radius: Radius of the points in pixels.
         limb_width: Width of the limbs in pixels.
         **kwargs: Arguments of ``DetLocalVisualizer``.
@@ -88,6 +89,12 @@ class KeypointVisualizer(DetLocalVisualizer):
         self.keypoint_radius = keypoint_radius
         self.limb_width = limb_width
 
+    def set_image(self, image: np.ndarray) -> None:
+        """Set the (H, W, 3) RGB image to draw on."""
+        super().set_image(image)
+        # From 3.11 on Matplotlib would shrink the picture to make room for what lies beyond its border.
+        self.ax_save.autoscale(False)
+
     def _draw_instances(
         self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: list[tuple] | None
     ) -> np.ndarray:
@@ -112,7 +119,9 @@ class KeypointVisualizer(DetLocalVisualizer):
 
     def _shown(self, instances: InstanceData, shape: tuple[int, int]) -> np.ndarray:
         if 'keypoint_scores' in instances:
-            return torch.as_tensor(instances.keypoint_scores).detach().numpy() >= self.keypoint_score_thr
+            scores = torch.as_tensor(instances.keypoint_scores).detach().numpy()
+            # Classes without keypoints have negative scores.
+            return (scores >= self.keypoint_score_thr) & (scores >= 0)
         if 'keypoints_visible' in instances:
             return torch.as_tensor(instances.keypoints_visible).numpy() > 0
         return np.ones(shape, bool)

@@ -163,6 +163,50 @@ def test_classes_with_different_skeletons_and_wrong_pairs(bird_folder, bird_cfg)
         DATASETS.build(bird_cfg(folder, flip_pairs=[('left_wing', 'wing')]))
 
 
+def test_classes_that_are_not_described_have_keypoints_if_an_annotation_has_some(coco_folder, inner_cfg):
+    annotations = [
+        (0, 0, [1, 1, 5, 5], {}),
+        (0, 1, BOX, keypoints([0] * 9)),
+        (0, 2, BOX, keypoints(GOOD)),
+        (0, 2, BOX, {}),
+        (0, 0, [2, 2, 5, 5], dict(keypoints=[])),
+    ]
+    folder = coco_folder([(100, 80)], annotations)
+    info = dict(classes=('ship', 'car', 'bird'), keypoint_names=['a', 'b', 'c'], sigmas=[0.1] * 3)
+    made = DATASETS.build(inner_cfg(folder, type='CocoKeypointDataset', metainfo=info, filter_cfg=None))
+    rows = made.get_data_info(0)['instances']
+    assert [r['num_keypoints'] for r in rows] == [0, 0, 2, 0, 0]
+    # All rows are of one length, so that they make an array.
+    assert {len(r['keypoints']) for r in rows} == {9}
+    # A car and a bird; ships have none at all.
+    assert made.keypoint_counts == {NO_KEYPOINTS: 2}
+
+
+def test_keypoints_of_a_class_that_is_not_described_are_not_taken(bird_folder, bird_cfg):
+    """A ship's five keypoints are no bird's; what they are is not asked."""
+    folder = bird_folder([(0, 0, BOX, keypoints([5, 5, 2] * 5)), (0, 2, BOX, keypoints(GOOD))])
+    rows = DATASETS.build(bird_cfg(folder)).get_data_info(0)['instances']
+    assert [r['keypoints'] for r in rows] == [[0] * 9, [12, 13, 2, 30, 31, 1, 0, 0, 0]]
+
+
+def test_classes_must_be_in_the_order_of_the_file(bird_folder, bird_cfg, inner_cfg):
+    folder = bird_folder([(0, 2, BOX, keypoints(GOOD)), (0, 0, BOX, {})])
+
+    def build(*classes):
+        cfg = inner_cfg(folder, type='CocoKeypointDataset', metainfo=dict(classes=classes, sigmas=[0.1] * 3))
+        return DATASETS.build(cfg)
+
+    assert [r['bbox_label'] for r in build('ship', 'bird').get_data_info(0)['instances']] == [1, 0]
+    # One more at the end shifts no label.
+    assert build('ship', 'bird', 'whale').metainfo['classes'] == ('ship', 'bird', 'whale')
+    for classes, found in (
+        (('bird', 'ship'), r"\['ship', 'bird'\]"),
+        (('ship', 'whale', 'bird'), r"\['ship', 'bird'\]"),
+    ):
+        with pytest.raises(ValueError, match=rf'annotations.json has the classes {found} in this order'):
+            build(*classes)
+
+
 @pytest.mark.skipif(real_data_root() is None, reason='no coco_mini')
 def test_real_persons():
     root = real_data_root() / 'coco_mini'

@@ -25,3 +25,20 @@ def test_keypoints_of_the_last_class_without_those_of_a_class_without_id():
     assert left_out == 1
     common = dict(image_id=7, category_id=3, score=0.5)
     assert found == dict(bbox=[dict(common, bbox=[1, 2, 3, 6])], keypoints=[dict(common, keypoints=[2.0, 3.0, 0.5])])
+
+
+def test_keypoints_of_classes_that_have_none_are_left_out():
+    """Their score is -1, as ``KeypointRoIHead`` gives it; the boxes stay."""
+    assert keypoint_triples(np.ones((2, 1, 2)), np.array([[-1.0], [0.0]])) == [None, [1.0, 1.0, 0.0]]
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[0.0, 0.0, 4.0, 8.0], [0.0, 0.0, 2.0, 2.0]]),
+        scores=torch.tensor([0.5, 0.25]),
+        labels=torch.tensor([0, 1]),
+        keypoints=torch.tensor([[[2.0, 4.0]], [[1.5, 1.5]]]),
+        keypoint_scores=torch.tensor([[-1.0], [0.5]]),
+    )
+    found, left_out = coco_results(sample, 7, [4, 3])
+    assert left_out == 0
+    assert [r['category_id'] for r in found['bbox']] == [4, 3]
+    assert found['keypoints'] == [dict(image_id=7, category_id=3, score=0.25, keypoints=[1.5, 1.5, 0.5])]

@@ -182,6 +182,27 @@ def test_scale_ranges_use_the_sigmas(birds, tmp_path):
     assert (results['coco/keypoints_mAP_40_50'], results['coco/keypoints_mAP_50_100']) == (0.5, -1)
 
 
+def test_detections_of_a_class_without_keypoints_count_for_boxes_alone(birds, tmp_path):
+    """Where the file does not describe the skeleton, any annotation with keypoints makes its category one with some."""
+    coco, (found, other) = birds
+    coco.dataset['annotations'][2].update(keypoints=[201, 101, 2] + [0] * 6, num_keypoints=1)
+    del coco.cats[7]['keypoints']
+    (tmp_path / 'a.json').write_text(json.dumps(coco.dataset))
+    pred = pred_of([found, other], {3: 0, 7: 1}, 3)
+    pred['keypoint_scores'][1] = -1
+    metric = ScaleRangeCocoMetric(
+        str(tmp_path / 'a.json'), ['bbox', 'keypoints'], sigmas=SIGMAS, outfile_prefix=str(tmp_path / 'r')
+    )
+    metric.dataset_meta = dict(classes=['class_3', 'class_7'])
+    metric.process({}, [dict(img_id=1, ori_shape=(360, 400), pred_instances=pred)])
+    with contextlib.redirect_stdout(io.StringIO()):
+        metric.evaluate(1)
+    written = {k: json.loads((tmp_path / f'r.{k}.json').read_text()) for k in ('bbox', 'keypoints')}
+    assert [r['category_id'] for r in written['bbox']] == [7, 3]
+    assert [r['category_id'] for r in written['keypoints']] == [7]
+    assert written['keypoints'][0]['keypoints'][:2] == [22, 21]
+
+
 def test_nothing_detected(birds, tmp_path):
     coco, _ = birds
     (tmp_path / 'a.json').write_text(json.dumps(coco.dataset))

@@ -18,8 +18,16 @@ POINTS = [[30.5, 30.5], [30.5, 90.5], [90.5, 30.5]]
 LINKS = [[0, 1], [0, 2]]
 
 
-def draw(tmp_path, scores=(0.9, 0.9, 0.9), links=LINKS, ground_truth=False, points=POINTS, kind='KeypointVisualizer'):
-    extra = dict(keypoint_score_thr=0.5) if kind == 'KeypointVisualizer' else {}
+def draw(
+    tmp_path,
+    scores=(0.9, 0.9, 0.9),
+    links=LINKS,
+    ground_truth=False,
+    points=POINTS,
+    kind='KeypointVisualizer',
+    threshold=0.5,
+):
+    extra = dict(keypoint_score_thr=threshold) if kind == 'KeypointVisualizer' else {}
     visualizer = VISUALIZERS.build(dict(type=kind, name=f'{kind}-{tmp_path.name}', **extra))
     visualizer.dataset_meta = dict(classes=('person',), skeleton_links=links)
     # The box is far from everything that is looked at.
@@ -76,11 +84,26 @@ def test_nothing_to_show_is_the_picture_of_the_parent(tmp_path):
     assert (image == draw(tmp_path, kind='DetLocalVisualizer')).all()
 
 
+@pytest.mark.parametrize('threshold', [0.2, 0.0, -2.0])
+def test_a_class_without_keypoints_is_the_picture_of_the_parent(tmp_path, threshold):
+    """Its keypoints have the score -1, below any threshold."""
+    image = draw(tmp_path, scores=(-1.0, -1.0, -1.0), threshold=threshold)
+    assert (image == draw(tmp_path, kind='DetLocalVisualizer')).all()
+
+
 def test_points_outside_the_image_are_no_reason_to_warn(tmp_path):
     points = [[-5.0, 30.0], [30.0, 150.0], [float('nan'), 30.0]]
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
         draw(tmp_path, points=points)
+
+
+def test_points_outside_the_image_leave_the_picture_in_place(tmp_path):
+    image = draw(tmp_path, points=[[30.5, 30.5], [30.5, 150.0], [-60.0, 30.5]])
+    # The picture is there up to its border, the limbs end at it.
+    assert all(looks(image, xy, (GREY,) * 3) for xy in ((1, 1), (118, 1), (1, 90)))
+    assert looks(image, (30, 30), (255,) * 3)
+    assert looks(image, (30, 117), LIMB_COLORS[0]) and looks(image, (2, 30), LIMB_COLORS[1])
 
 
 def test_parts_by_hand():

@@ -11,6 +11,7 @@ from mmdet.structures.bbox import bbox2roi, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .keypoint_classes import NO_KEYPOINT_SCORE, keypoint_labels
 from .keypoint_heads.keypoint_bins import visible_inside
 from .keypoint_sharing import representatives
 
@@ -24,11 +25,12 @@ class KeypointRoIHead(StandardRoIHead):
 
     In training the keypoint head sees the positive proposals of the box head of which at least one labelled keypoint
     is in the proposal; ignored objects give no positives and so no keypoint loss. In testing it sees the final boxes.
-    Boxes and masks are computed as without it.
+    Boxes and masks are computed as without it. In both, only those of the classes that have keypoints are looked at.
 
     Training reads ``gt_instances.keypoints``, (N, K, 2) x, y in view pixels, and ``gt_instances.keypoints_visible``,
     (N, K) COCO visibility. Predictions are ``pred_instances.keypoints``, (M, K, 2) in the frame of the boxes, and
-    ``pred_instances.keypoint_scores``, (M, K) in [0, 1].
+    ``pred_instances.keypoint_scores``, (M, K) in [0, 1]. Detections of classes without keypoints have the score -1 and
+    the centre of their box K times; ``ScaleRangeCocoMetric`` and ``KeypointVisualizer`` pass over these.
 
     Args:
         keypoint_roi_extractor: Extractor of the RoI features; ``output_size`` of its RoIAlign is (h, w).
@@ -37,19 +39,32 @@ class KeypointRoIHead(StandardRoIHead):
             of one of these, see ``representatives``. After NMS at a lower threshold that changes nothing; before it, as
             in the views of a merge, the keypoint head sees an object a few times and not hundreds of times. ``None``
             for keypoints of each detection's own.
+        keypoint_classes: Names or indices of the classes that have keypoints; needed unless there is only one class.
+        classes: Names of all classes in the order of the labels, where ``keypoint_classes`` has names; COCO's by
+            default where there are 80 classes.
         **kwargs: Arguments of ``StandardRoIHead``.
 
+    Attributes:
+        keypoint_labels: Indices of the classes that have keypoints.
+
     Raises:
-        ValueError: If ``share_iou`` is not in (0, 1).
+        ValueError: If ``share_iou`` is not in (0, 1), or ``keypoint_classes`` is invalid, see ``keypoint_labels``.
     """
 
     def __init__(
-        self, keypoint_roi_extractor: dict, keypoint_head: dict, share_iou: float | None = 0.7, **kwargs: Any
+        self,
+        keypoint_roi_extractor: dict,
+        keypoint_head: dict,
+        share_iou: float | None = 0.7,
+        keypoint_classes: Sequence[str | int] | None = None,
+        classes: Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> None:
         if share_iou is not None and not 0 < share_iou < 1:
             raise ValueError(f'share_iou must be in (0, 1), or None, got {share_iou!r}')
         super().__init__(**kwargs)
         self.share_iou = share_iou
+        self.keypoint_labels = keypoint_labels(keypoint_classes, self.bbox_head.num_classes, classes)
         self.keypoint_roi_extractor = MODELS.build(keypoint_roi_extractor)
         self.keypoint_head = MODELS.build(keypoint_head)
 
@@ -100,13 +115,17 @@ class KeypointRoIHead(StandardRoIHead):
         for sampled, gts in zip(sampling_results, batch_gt_instances):
             priors = get_box_tensor(sampled.pos_priors).detach()
             of_priors = self._keypoints_of(gts, sampled.pos_assigned_gt_inds, priors)
-            trained = visible_inside(*of_priors, priors).any(dim=1)
+            trained = visible_inside(*of_priors, priors).any(dim=1) & self._have_keypoints(sampled.pos_gt_labels)
             boxes.append(priors[trained])
             keypoints.append(of_priors[0][trained])
             visible.append(of_priors[1][trained])
         # Without any RoI the head still runs, on nothing: all its weights stay in the graph, as DDP wants it.
         preds = self._keypoint_forward(x, bbox2roi(boxes))
         return self.keypoint_head.loss(preds, torch.cat(boxes), torch.cat(keypoints), torch.cat(visible))
+
+    def _have_keypoints(self, labels: Tensor) -> Tensor:
+        """Bool (N,): which of the labels (N,) are of a class that has keypoints."""
+        return torch.isin(labels, labels.new_tensor(self.keypoint_labels))
 
     def _keypoints_of(self, gts: InstanceData, gt_inds: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """Keypoints (P, K, 2) and visibility (P, K) of the objects with the given indices (P,)."""
@@ -164,14 +183,16 @@ class KeypointRoIHead(StandardRoIHead):
             results_list: Detections of each image, changed in place.
             rescale: Whether the boxes are divided by the scale factor already; keypoints then are, too.
         """
-        rois, factors, indices = [], [], []
+        rois, factors, rows, indices = [], [], [], []
         for results, meta in zip(results_list, batch_img_metas):
             boxes = get_box_tensor(results.bboxes).float()
             factor = boxes.new_tensor(meta['scale_factor'] if rescale else (1.0, 1.0))
-            boxes_view = boxes * factor.repeat(2)
-            chosen, index = representatives(boxes_view, results.scores, results.labels, self.share_iou)
+            row = torch.nonzero(self._have_keypoints(results.labels)).squeeze(1)
+            boxes_view = boxes[row] * factor.repeat(2)
+            chosen, index = representatives(boxes_view, results.scores[row], results.labels[row], self.share_iou)
             rois.append(boxes_view[chosen])
             factors.append(factor)
+            rows.append(row)
             indices.append(index)
         # Each chunk is decoded before the next is computed: maps are much larger than keypoints.
         decoded = [
@@ -181,6 +202,15 @@ class KeypointRoIHead(StandardRoIHead):
         counts = [len(boxes) for boxes in rois]
         keypoints, scores = (torch.cat(parts).split(counts) for parts in zip(*decoded))
         for i, results in enumerate(results_list):
-            results.keypoints = keypoints[i][indices[i]] / factors[i]
-            results.keypoint_scores = scores[i][indices[i]]
+            _without_keypoints(results, self.keypoint_head.num_keypoints)
+            results.keypoints[rows[i]] = keypoints[i][indices[i]] / factors[i]
+            results.keypoint_scores[rows[i]] = scores[i][indices[i]]
         return results_list
+
+
+def _without_keypoints(results: InstanceData, num_keypoints: int) -> None:
+    """Give detections the keypoints of a class that has none: they stay in the box, however views are merged."""
+    boxes = get_box_tensor(results.bboxes).float()
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    results.keypoints = centers[:, None].repeat(1, num_keypoints, 1)
+    results.keypoint_scores = boxes.new_full((len(boxes), num_keypoints), NO_KEYPOINT_SCORE)

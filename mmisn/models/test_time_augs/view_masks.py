@@ -21,8 +21,9 @@ from .mask_average import average_masks_of_views
 from .mask_store import MaskRequest, MaskStore
 from .merge import merge_views
 
-# Boxes that go through the mask head together: as many as mmdet's detectors report, at about 2 MB each.
-_CHUNK = 100
+# Boxes that go through the mask head together, at least, at 2 to 3 MB each; all, where there are fewer. The kernels of
+# much smaller batches may round differently, and masks would not be mmdet's to the last pixel.
+_CHUNK = 20
 
 
 class ViewMasks:
@@ -117,8 +118,7 @@ class ViewMasks:
         else:
             boxes, labels, scores = request.boxes_view, request.labels, request.boxes_view.new_ones(len(request.labels))
         probs = []
-        for start in range(0, len(labels), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for part in _portions(len(labels)):
             found = predict(InstanceData(bboxes=boxes[part], labels=labels[part], scores=scores[part]))
             probs.append(found[0].masks.detach())
         ids = store.add(request, request.chip.rescaled_boxes_to_image(boxes / scale), labels, probs)
@@ -180,6 +180,13 @@ class ViewMasks:
             # The class's own: within ``collecting`` the instance's gives probabilities.
             paste = type(head)._predict_by_feat_single
             return paste(head, probs, boxes_xyxy.clone(), first, meta, test_cfg, rescale=True, activate_map=True)
+
+
+def _portions(number: int) -> list[slice]:
+    """Cut ``number`` rows into portions of about equal size, ``_CHUNK`` to less than two of it."""
+    count = max(1, number // _CHUNK) if number else 0
+    ends = [number * i // count for i in range(count + 1)] if count else []
+    return [slice(start, end) for start, end in zip(ends, ends[1:])]
 
 
 def _mask_heads(roi_head: nn.Module) -> list[nn.Module]:

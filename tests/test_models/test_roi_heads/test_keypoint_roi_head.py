@@ -183,7 +183,7 @@ def test_chunks_of_rois_change_nothing(monkeypatch):
     found = []
     for rois_at_once in (256, 3):
         monkeypatch.setattr('mmisn.models.roi_heads.keypoint_roi_head._ROIS_AT_ONCE', rois_at_once)
-        results = InstanceData(bboxes=boxes, scores=torch.ones(4), labels=torch.arange(4))
+        results = InstanceData(bboxes=boxes, scores=torch.ones(4), labels=torch.zeros(4).long())
         head.predict_keypoint(features(1), [{}], [results])
         found.append(results.keypoints)
     torch.testing.assert_close(*found)
