@@ -3,6 +3,8 @@
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 4 2 1 0.5 0.25 --range 16 560 --flip
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000
+    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --generator recursive --scale-net NET_CONFIG \
+        NET_CHECKPOINT --generator-options window=400 margin=16 --batch-size 8 --draw-windows
 
 Writes ``results.json`` (COCO detections), for detectors with masks or keypoints also ``results.segm.json`` or
 ``results.keypoints.json``, ``images.json`` (COCO images and categories, to which the ids refer) and annotated pictures.
@@ -18,18 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mmcv
-import numpy as np
 import torch
-from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmisn.chips import parse_level
-from mmisn.datasets.annotation_check import check_image_file
+from mmisn.datasets.picture_folder import find_pictures, read_picture
 from mmisn.evaluation.coco_results import coco_results
 from mmisn.models.detectors.wrap import (
     build_chip_detector,
@@ -37,10 +34,8 @@ from mmisn.models.detectors.wrap import (
     restrict_classes,
     wrap_in_chip_detector,
 )
-
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-# A drawn picture's longer side, at least; smaller ones are multiplied by a whole number.
-MIN_DRAWN_SIDE = 600
+from mmisn.models.detectors.wrap_generators import GENERATORS, read_scale_net
+from mmisn.visualization import KeypointVisualizer, draw_picture
 
 
 @dataclass
@@ -50,7 +45,8 @@ class Summary:
     Attributes:
         num_images: Pictures looked at.
         num_detections: Detections in ``results.json``.
-        megapixels: View pixels computed, in millions.
+        megapixels: View pixels computed by the detector, in millions.
+        scale_net_megapixels: Pixels that a scale net has looked at, in millions.
         seconds: Time in the detector.
         skipped: For each picture left out, why.
         num_unmapped: Detections of classes that the annotation file does not have, left out.
@@ -59,6 +55,7 @@ class Summary:
     num_images: int = 0
     num_detections: int = 0
     megapixels: float = 0.0
+    scale_net_megapixels: float = 0.0
     seconds: float = 0.0
     skipped: dict[str, str] = field(default_factory=dict)
     num_unmapped: int = 0
@@ -70,8 +67,9 @@ class Summary:
         if self.num_unmapped:
             lines.append(f'{self.num_unmapped} detections left out: their classes are not in the annotation file')
         per_image = self.seconds / self.num_images if self.num_images else math.nan
+        by_net = f' and {self.scale_net_megapixels:.2f} by the scale net' if self.scale_net_megapixels else ''
         lines.append(
-            f'{self.num_images} images, {self.num_detections} detections, {self.megapixels:.2f} Mpix computed, '
+            f'{self.num_images} images, {self.num_detections} detections, {self.megapixels:.2f} Mpix computed{by_net}, '
             f'{per_image:.2f} s per image'
         )
         return '\n'.join(lines)
@@ -95,37 +93,6 @@ class Ids:
             raise ValueError(f'none of the classes {list(classes)} is a category of {ann_file}: {sorted(by_name)}')
 
 
-def find_pictures(folder: str | Path, out: str | Path) -> list[Path]:
-    """Picture files of a folder and its subfolders, sorted; results of an earlier run are left out.
-
-    Raises:
-        ValueError: If there is no such folder, or no picture in it.
-    """
-    folder, out = Path(folder), Path(out).resolve()
-    if not folder.is_dir():
-        raise ValueError(f'{folder} is no folder')
-    found = (p for p in sorted(folder.rglob('*')) if p.suffix.lower() in SUFFIXES and p.is_file())
-    pictures = [p for p in found if out == folder.resolve() or out not in p.resolve().parents]
-    pictures = [p for p in pictures if (out / 'pictures') not in p.resolve().parents]
-    if not pictures:
-        raise ValueError(f'{folder} has no pictures ({", ".join(SUFFIXES)})')
-    return pictures
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 BGR pixels, as ``LoadImageFromFile`` reads them.
-
-    Raises:
-        OSError: If the file cannot be read or is truncated.
-    """
-    with Image.open(path) as image:
-        fault = check_image_file(path, *image.size)
-    pixels = mmcv.imread(str(path)) if fault is None else None
-    if pixels is None:
-        raise OSError(fault or 'cannot be decoded')
-    return pixels
-
-
 def detect_folder(
     config: str | Path | Config,
     checkpoint: str | Path,
@@ -136,6 +103,7 @@ def detect_folder(
     classes: Sequence[str] | None = None,
     score_thr: float | None = 0.3,
     cfg_options: dict | None = None,
+    draw_windows: bool = False,
     **views: Any,
 ) -> Summary:
     """Detect on all pictures of a folder.
@@ -151,6 +119,7 @@ def detect_folder(
         classes: Report these only.
         score_thr: Draw detections with a higher score; ``None`` draws no pictures. The results hold all.
         cfg_options: Changes to the config.
+        draw_windows: Whether pictures show the chips that were looked into.
         **views: Arguments of ``wrap_in_chip_detector``.
 
     Raises:
@@ -169,28 +138,19 @@ def detect_folder(
         restrict_classes(model, classes)
     names = [p.relative_to(folder).as_posix() for p in pictures]
     ids = Ids(names, model.dataset_meta['classes'], ann_file)
-    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), score_thr)
-
-
-def draw_picture(
-    visualizer: DetLocalVisualizer, pixels: np.ndarray, sample: DetDataSample, score_thr: float, target: Path
-) -> None:
-    """Draw the detections with a higher score; small pictures are enlarged, or their labels would cover them."""
-    zoom = math.ceil(MIN_DRAWN_SIDE / max(pixels.shape[:2]))
-    found = sample.pred_instances[sample.pred_instances.scores > score_thr].cpu()
-    found.bboxes = found.bboxes * zoom
-    if 'masks' in found:
-        found.masks = found.masks.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
-    drawn = DetDataSample(pred_instances=found)
-    image = mmcv.imrescale(pixels, zoom, interpolation='bicubic')[..., ::-1] if zoom > 1 else pixels[..., ::-1]
-    visualizer.add_datasample(target.name, image, drawn, draw_gt=False, pred_score_thr=score_thr, out_file=str(target))
+    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), score_thr, draw_windows)
 
 
 def _detect_all(
-    model: torch.nn.Module, pictures: dict[str, Path], ids: Ids, out: Path, score_thr: float | None
+    model: torch.nn.Module,
+    pictures: dict[str, Path],
+    ids: Ids,
+    out: Path,
+    score_thr: float | None,
+    draw_windows: bool = False,
 ) -> Summary:
     summary, results, images = Summary(), dict(bbox=[]), []
-    visualizer = DetLocalVisualizer(name='detect')
+    visualizer = KeypointVisualizer(name='detect')
     visualizer.dataset_meta = model.dataset_meta
     keypoint_offset = model.dataset_meta.get('keypoint_offset', 0.0)
     out.mkdir(parents=True, exist_ok=True)
@@ -216,8 +176,9 @@ def _detect_all(
             summary.num_images += 1
             summary.num_unmapped += unmapped
             summary.megapixels += sample.view_pixels / 1e6
+            summary.scale_net_megapixels += sample.get('scale_net_pixels', 0) / 1e6
             if score_thr is not None:
-                draw_picture(visualizer, pixels, sample, score_thr, out / 'pictures' / name)
+                draw_picture(visualizer, pixels, sample, score_thr, out / 'pictures' / name, draw_windows)
     summary.num_detections = len(results['bbox'])
     for kind, entries in results.items():
         (out / ('results.json' if kind == 'bbox' else f'results.{kind}.json')).write_text(json.dumps(entries))
@@ -259,6 +220,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--max-per-img', type=int, help='detections per image (default: 100)')
     parser.add_argument('--no-masks', action='store_true', help='leave out the mask head, boxes alone are detected')
     parser.add_argument('--average-masks', action='store_true', help='average masks over the views that hold the box')
+    parser.add_argument('--generator', choices=list(GENERATORS), help='which chips are looked at (default: pyramid)')
+    parser.add_argument(
+        '--generator-options', nargs='+', action=DictAction, help='key=value pairs: further arguments of the generator'
+    )
+    parser.add_argument(
+        '--scale-net', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='for the generators recursive and focus'
+    )
+    parser.add_argument(
+        '--match', action='store_true', help='keep boxes of windows that agree with the predicted scale'
+    )
+    parser.add_argument('--draw-windows', action='store_true', help='draw the chips that were looked into, too')
     parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
     parser.add_argument('--classes', nargs='+', help='report these classes only')
     parser.add_argument('--ann', help='COCO json whose image and category ids the results get')
@@ -277,7 +249,12 @@ def main(argv: list[str] | None = None) -> None:
         views['average_masks'] = True
     if args.range is not None:
         views['scale_range'] = tuple(args.range)
+    views.update(generator=args.generator, generator_options=args.generator_options)
+    if args.match:
+        views['match'] = {}
     try:
+        if args.scale_net is not None:
+            views['scale_net'] = read_scale_net(*args.scale_net)
         summary = detect_folder(
             args.config,
             args.checkpoint,
@@ -288,6 +265,7 @@ def main(argv: list[str] | None = None) -> None:
             args.classes,
             None if args.no_pictures else args.score_thr,
             args.cfg_options,
+            args.draw_windows,
             **views,
         )
     except (ValueError, FileNotFoundError) as error:

@@ -134,7 +134,7 @@ def test_pictures(tool, folder, tmp_path):
 
 
 def test_drawing_changes_no_sample(tool, tmp_path):
-    visualizer = tool.DetLocalVisualizer(name='test_detect')
+    visualizer = tool.KeypointVisualizer(name='test_detect')
     visualizer.dataset_meta = dict(classes=('a',), palette=[(10, 200, 30)])
     box = torch.tensor([[100.0, 100, 500, 400]])
     instances = DetDataSample()

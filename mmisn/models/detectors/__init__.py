@@ -1,3 +1,4 @@
-from .chip_detector import ChipDetector, RawImagePreprocessor
+from .chip_detector import ChipDetector
+from .raw_images import RawImagePreprocessor
 
 __all__ = ['ChipDetector', 'RawImagePreprocessor']

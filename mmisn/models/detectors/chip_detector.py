@@ -10,7 +10,6 @@ import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
-from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -28,16 +27,9 @@ from ..test_time_augs import (
     merge_views,
     open_test_cfg,
 )
-from .wrapped_checkpoint import CompleteLoadMixin
-
-
-@MODELS.register_module()
-class RawImagePreprocessor(BaseDataPreprocessor):
-    """Pass images on as they are: chips are cut on the CPU, and each view then goes through the detector's own."""
-
-    def forward(self, data: dict, training: bool = False) -> dict:
-        """Return ``data`` unchanged, with ``data_samples`` set to ``None`` where there are none."""
-        return dict(inputs=data['inputs'], data_samples=data.get('data_samples'))
+from .raw_images import raw_pixels, view_sample
+from .scale_maps import ImageScaleMaps, ScaleMatch, equal_size_batches
+from .wrapped_checkpoint import CompleteLoadMixin, load_pretrained
 
 
 @MODELS.register_module()
@@ -51,9 +43,14 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
     keypoints, whose ``flip_indices`` come from the images' meta information or ``dataset_meta``. Checkpoints are those
     of the wrapped detector (or its own). It is for testing alone.
 
+    Generators that look before they cut, ``RecursiveChips`` and ``FocusChips``, ask ``scale_net`` for the scales of
+    objects. Its weights come from ``scale_net.init_cfg=dict(type='Pretrained', checkpoint=...)``; with them, the
+    detector's plain checkpoint is all that is loaded besides.
+
     Args:
         detector: The wrapped detector, or its config.
-        generator: Config of a chip generator with ``views(image_wh)`` (registry ``TASK_UTILS``), e.g. ``PyramidChips``.
+        generator: Config of a chip generator with ``views(image_wh)``, or ``views(image_wh, predict)`` for one that
+            looks before it cuts (registry ``TASK_UTILS``), e.g. ``PyramidChips``.
         scale_range: Range of the detections that a view may report. Anything that ``ScaleRange.build`` takes; a list of
             these gives one per view, in the order of the views.
         view_filter: In place of ``scale_range``, a ``ViewFilter`` (or its arguments), or a list with one per view.
@@ -62,6 +59,11 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         view_test_cfg: Settings of the detector's last stage in each view, see ``open_test_cfg``.
         batch_size: Views of equal size that go through the detector together, at most.
         interpolation: How chips are resampled, as in ``CropChip``.
+        scale_net: A scale net, or its config, for generators that ask for one; it has ``predict_maps``.
+        window_filter: What a view may report that is not the whole image but a window of it, or the whole at another
+            size than the generator's ``whole_view``: a ``ViewFilter`` or its arguments. ``None`` for the same as all.
+        match: Arguments of ``ScaleMatch``, the paper's matching of detections from windows with the predicted scales of
+            the whole image; ``None`` for no matching. It needs ``scale_net``.
         average_masks: Average the masks over the views whose range holds the box, see ``average_masks_of_views``.
         data_preprocessor: Must leave images raw; ``RawImagePreprocessor`` by default.
         backbone: Not used and to be left empty. mmdet's ``init_detector`` fails on configs without ``model.backbone``;
@@ -71,6 +73,8 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
     Raises:
         ValueError: If an option is invalid.
     """
+
+    _separate_names = ('scale_net',)
 
     def __init__(
         self,
@@ -83,6 +87,9 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         view_test_cfg: dict | None = OPEN_TEST_CFG,
         batch_size: int = 1,
         interpolation: str = 'bilinear',
+        scale_net: dict | nn.Module | None = None,
+        window_filter: Any = None,
+        match: Any = None,
         average_masks: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
         backbone: dict | None = None,
@@ -101,6 +108,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         self.detector = detector if isinstance(detector, nn.Module) else MODELS.build(copy.deepcopy(detector))
         self.generator = TASK_UTILS.build(generator) if isinstance(generator, dict) else generator
         self.view_filters = build_view_filters(scale_range, view_filter)
+        self._build_scale_net(scale_net, window_filter, match)
         levels = getattr(self.generator, 'levels', None)
         if levels is not None and isinstance(self.view_filters, ViewFilter):
             check_level_gaps(levels, [self.view_filters.scale_range] * len(levels))
@@ -111,6 +119,27 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         open_test_cfg(self.detector, view_test_cfg)
         self.view_masks = ViewMasks.build(self.detector, self.nms, max_per_img, average=average_masks)
         self._watch_loading()
+
+    def _build_scale_net(self, scale_net: dict | nn.Module | None, window_filter: Any, match: Any) -> None:
+        needed = getattr(self.generator, 'uses_scale_net', False)
+        if needed != (scale_net is not None):
+            kind = type(self.generator).__name__
+            raise ValueError(
+                f'{kind} looks at images before it cuts and needs ChipDetector.scale_net'
+                if needed
+                else f'ChipDetector.scale_net has no effect: {kind} does not ask for scales'
+            )
+        self.scale_net = MODELS.build(copy.deepcopy(scale_net)) if isinstance(scale_net, dict) else scale_net
+        # Before a checkpoint is loaded, or where none is.
+        self._scale_net_is_loaded = False
+        if needed and hasattr(self.generator, 'read_scale_net'):
+            self.generator.read_scale_net(self.scale_net)
+        self.match = ScaleMatch.build(match)
+        if self.match is not None and not needed:
+            raise ValueError(f'ChipDetector.match compares with predicted scales and needs a scale_net, got {match!r}')
+        self.window_filter = None if window_filter is None else ViewFilter.build(window_filter)
+        if self.window_filter is not None and not isinstance(self.view_filters, ViewFilter):
+            raise ValueError('ChipDetector.window_filter needs one scale_range or view_filter, not a list per view')
 
     def predict(
         self, batch_inputs: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample], rescale: bool = True
@@ -123,8 +152,9 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
             rescale: Without effect: image and original are the same here.
 
         Returns:
-            Copies of the data samples with ``pred_instances`` and, in the meta information, ``num_views`` and
-            ``view_pixels``, the pixels that the detector has looked at (padding not counted).
+            Copies of the data samples with ``pred_instances`` and, in the meta information, ``chips``, the views,
+            ``num_views`` and ``view_pixels``, the pixels that the detector has looked at (padding not counted), and,
+            with a scale net, ``scale_net_pixels``, those that it has looked at.
 
         Raises:
             ValueError: If an image is not raw: resized, flipped, or not uint8.
@@ -132,17 +162,20 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         return [self._predict_image(image, sample) for image, sample in zip(batch_inputs, batch_data_samples)]
 
     def _predict_image(self, image: Tensor, sample: DetDataSample) -> DetDataSample:
-        pixels = _raw_pixels(image, sample)
+        pixels = raw_pixels(image, sample)
         image_wh = (pixels.shape[1], pixels.shape[0])
-        chips = list(self.generator.views(image_wh))
-        filters = filters_of_views(self.view_filters, len(chips))
+        chips, maps = self._views(pixels)
+        windows = self._are_windows(chips, image_wh)
+        filters = self._filters(windows)
         requests = [MaskRequest(0, view, chip, rule) for view, (chip, rule) in enumerate(zip(chips, filters))]
         result = sample.clone()
-        result.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips)))
+        result.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips), chips=chips))
+        if maps is not None:
+            result.set_metainfo(dict(scale_net_pixels=maps.num_pixels))
         with nullcontext() if self.view_masks is None else self.view_masks.collecting() as store:
             detections = self._detect(pixels, requests, sample.metainfo)
             merged = merge_views(
-                list(zip(chips, detections)),
+                list(zip(chips, self._matching(detections, chips, windows, maps))),
                 image_wh,
                 filters,
                 self.nms,
@@ -156,6 +189,47 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         result.pred_instances = merged
         return result
 
+    def _views(self, pixels: np.ndarray) -> tuple[list[Chip], ImageScaleMaps | None]:
+        """The generator's chips, and what the scale net has told it."""
+        image_wh = (pixels.shape[1], pixels.shape[0])
+        if self.scale_net is None:
+            return list(self.generator.views(image_wh)), None
+        if not self._scale_net_is_loaded:
+            load_pretrained(self.scale_net, 'scale_net')
+            self._scale_net_is_loaded = True
+        maps = ImageScaleMaps(self.scale_net, pixels, self.batch_size, self.interpolation)
+        return list(self.generator.views(image_wh, maps)), maps
+
+    def _are_windows(self, chips: Sequence[Chip], image_wh: tuple[int, int]) -> list[bool]:
+        """Which views are not the plain view of the whole image."""
+        whole_view = getattr(self.generator, 'whole_view', None)
+        whole = None if whole_view is None else whole_view(image_wh)
+        return [c.xyxy != (0, 0, *image_wh) or whole not in (None, c.flipped(False)) for c in chips]
+
+    def _filters(self, windows: Sequence[bool]) -> list[ViewFilter]:
+        filters = filters_of_views(self.view_filters, len(windows))
+        if self.window_filter is None:
+            return filters
+        return [self.window_filter if window else rule for window, rule in zip(windows, filters)]
+
+    def _matching(
+        self,
+        detections: list[InstanceData],
+        chips: Sequence[Chip],
+        windows: Sequence[bool],
+        maps: ImageScaleMaps | None,
+    ) -> list[InstanceData]:
+        """Detections without those of windows that do not agree with the predicted scales."""
+        if self.match is None or maps.whole is None:
+            return detections
+        matching = []
+        for found, chip, window in zip(detections, chips, windows):
+            if window:
+                boxes = chip.rescaled_boxes_to_image(found.bboxes)
+                found = found[self.match.agrees(boxes, *maps.whole, self.scale_net)]
+            matching.append(found)
+        return matching
+
     def _flip_indices(self, metainfo: dict) -> Sequence[int] | None:
         of_dataset = getattr(self, 'dataset_meta', None) or {}
         return metainfo.get('flip_indices', of_dataset.get('flip_indices'))
@@ -167,13 +241,18 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
             # Only now are the pixels cut, so that one batch of views is in memory at a time.
             views = [crop_resample(pixels, requests[i].chip, self.interpolation) for i in batch]
             inputs = [torch.from_numpy(np.ascontiguousarray(v.transpose(2, 0, 1))) for v in views]
-            samples = [_view_sample(metainfo, pixels.shape[:2], requests[i]) for i in batch]
+            samples = [view_sample(metainfo, pixels.shape[:2], requests[i]) for i in batch]
             if self.view_masks is not None:
                 for i, sample in zip(batch, samples):
                     sample.set_metainfo(dict(mask_request=requests[i]))
             for i, output in zip(batch, self.detector.test_step(dict(inputs=inputs, data_samples=samples))):
                 detections[i] = output.pred_instances
         return detections
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        # Either the checkpoint has the scale net's weights, or they come from its own, or loading fails.
+        self._scale_net_is_loaded = True
 
     def loss(self, batch_inputs, batch_data_samples):
         """Not implemented: train the wrapped detector."""
@@ -187,47 +266,3 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
     def extract_feat(self, batch_inputs):
         """Not implemented: views of an image have no common features."""
         raise NotImplementedError('a ChipDetector has no features of its own; call the detector that it wraps')
-
-
-def equal_size_batches(chips: Sequence[Chip], batch_size: int) -> list[list[int]]:
-    """Group the indices of views of equal size, so that no view is padded for another's sake.
-
-    Returns:
-        Lists of at most ``batch_size`` indices, sizes in order of first appearance.
-    """
-    by_size: dict[tuple[int, int], list[int]] = {}
-    for i, chip in enumerate(chips):
-        by_size.setdefault(chip.size_wh, []).append(i)
-    return [group[i : i + batch_size] for group in by_size.values() for i in range(0, len(group), batch_size)]
-
-
-def _raw_pixels(image: Tensor, sample: DetDataSample) -> np.ndarray:
-    """The image as an (H, W, C) uint8 array, if it is the original one."""
-    shape = tuple(image.shape[-2:])
-    original = tuple(sample.ori_shape[:2])
-    if shape != original or tuple(sample.get('img_shape', original)[:2]) != original or sample.get('flip', False):
-        raise ValueError(
-            f'ChipDetector needs the original image, {original[1]}x{original[0]} px, but got {shape[1]}x{shape[0]} px '
-            f'(flip: {sample.get("flip", False)}); take Resize, Pad and RandomFlip out of the test pipeline'
-        )
-    if image.dtype != torch.uint8:
-        raise ValueError(
-            f'ChipDetector cuts chips from raw uint8 images, got {image.dtype}; the data_preprocessor belongs in '
-            'detector'
-        )
-    return image.permute(1, 2, 0).cpu().numpy()
-
-
-def _view_sample(metainfo: dict, ori_shape: tuple[int, int], request: MaskRequest) -> DetDataSample:
-    chip = request.chip
-    view_range = request.view_filter.scale_range.in_view(chip)
-    shown = dict(
-        ori_shape=ori_shape,
-        img_shape=chip.size_wh[::-1],
-        scale_factor=chip.factors,
-        flip=chip.flip,
-        flip_direction='horizontal' if chip.flip else None,
-        chip=chip,
-        scale_range=(view_range.lower, view_range.upper),
-    )
-    return DetDataSample(metainfo={**metainfo, **shown})

@@ -19,6 +19,8 @@ from mmisn.chips import level_name
 from mmisn.chips.levels import Level, build_levels
 from mmisn.structures import is_range_list
 
+from .wrap_generators import check_generator, generator_cfg, test_level
+
 DEFAULT_LEVELS = (1.0, 2.0)
 # What cuts a box at a tile's edge reaches up to the edge, give or take the regression's error.
 TILE_EDGE_MARGIN = 2.0
@@ -83,6 +85,9 @@ def wrap_in_chip_detector(
     max_pixels: int | None = None,
     edge_margin: float | None = None,
     masks: bool = True,
+    generator: str | None = None,
+    generator_options: dict | None = None,
+    scale_net: dict | None = None,
     **kwargs,
 ) -> tuple[ConfigDict, list[str]]:
     """Config of a ``ChipDetector`` around the detector of a config.
@@ -93,14 +98,18 @@ def wrap_in_chip_detector(
 
     Args:
         cfg: A whole config; it is not changed.
-        levels: Factors or sizes ``(long, short)``; by default the config's, else 1 and 2.
+        levels: Factors or sizes ``(long, short)``; by default the config's, else 1 and 2. ``grid`` and ``recursive``
+            take one, that of the whole image; by default the size at which the config tests, else 1.
         scale_range: Range of what a view may report, as ``ChipDetector`` takes it; ``None`` for everything. By default
-            the config's, else everything.
+            the config's, else everything; with ``grid`` and ``recursive`` everything.
         flip: Whether each view is shown flipped as well; by default as the config says, else not.
         max_pixels: Views with more pixels are cut into tiles, see ``PyramidChips``.
-        edge_margin: See ``ViewFilter``; by default 2 view pixels with ``max_pixels``, which makes partial objects, and
-            none without.
+        edge_margin: See ``ViewFilter``; by default 2 view pixels with ``max_pixels`` and with all generators but the
+            pyramid, which make partial objects, and none without. It holds for what is not the whole image.
         masks: Whether a detector with a mask head predicts masks; without, it saves the time.
+        generator: ``pyramid`` (the default), ``grid``, ``recursive`` or ``focus``.
+        generator_options: Further arguments of the generator; keys with dots reach into nested ones.
+        scale_net: For ``recursive`` and ``focus``, the config of a trained scale net; see ``read_scale_net``.
         **kwargs: Further arguments of ``ChipDetector``.
 
     Returns:
@@ -112,6 +121,7 @@ def wrap_in_chip_detector(
     if 'model' not in cfg:
         raise ValueError(f'the config has no "model", only {sorted(cfg)}')
     given = dict(levels=levels, flip=flip, max_pixels=max_pixels, edge_margin=edge_margin, **kwargs)
+    given |= dict(generator=generator, generator_options=generator_options, scale_net=scale_net)
     if not masks:
         given['masks'] = False
     if scale_range != 'config':
@@ -119,18 +129,50 @@ def wrap_in_chip_detector(
     if cfg.model.get('type') == 'ChipDetector':
         _refuse(given)
         return ConfigDict(copy.deepcopy(cfg.model)), ['the config is a ChipDetector already; its own settings hold']
-    settings = _settings(cfg, levels, scale_range, flip)
     detector, notes = _detector_of(cfg, masks)
-    if max_pixels is not None and edge_margin is None:
-        edge_margin = TILE_EDGE_MARGIN
-    wrapped = dict(
-        type='ChipDetector',
-        detector=detector,
-        generator=dict(type='PyramidChips', factors=settings.levels, flips=settings.flips, max_pixels=max_pixels),
-        **_filter_of(settings.scale_range, edge_margin),
-        **kwargs,
-    )
-    return ConfigDict(wrapped), [_spell(settings, edge_margin), *notes]
+    if generator not in (None, 'pyramid'):
+        only_pyramid = dict(max_pixels=max_pixels, flip=flip if generator != 'focus' else None)
+        settings = _generator_settings(cfg, generator, levels, scale_range, flip)
+        check_generator(generator, scale_net, settings.levels, only_pyramid)
+        edge_margin = TILE_EDGE_MARGIN if edge_margin is None else edge_margin
+        chosen = _chosen_generator(generator, settings, edge_margin, generator_options, scale_net)
+    else:
+        settings = _settings(cfg, levels, scale_range, flip)
+        check_generator('pyramid', scale_net, settings.levels, {})
+        if max_pixels is not None and edge_margin is None:
+            edge_margin = TILE_EDGE_MARGIN
+        pyramid = dict(type='PyramidChips', factors=settings.levels, flips=settings.flips, max_pixels=max_pixels)
+        chosen = dict(
+            generator=dict(pyramid, **(generator_options or {})), **_filter_of(settings.scale_range, edge_margin)
+        )
+    wrapped = dict(type='ChipDetector', detector=detector, **chosen, **kwargs)
+    return ConfigDict(wrapped), [_spell(generator, settings, edge_margin), *notes]
+
+
+def _generator_settings(cfg: Config | ConfigDict, generator: str, levels, scale_range, flip) -> ViewSettings:
+    settings = _settings(cfg, levels, scale_range, flip)
+    if generator == 'focus':
+        if settings.scale_range is None or is_range_list(settings.scale_range):
+            raise ValueError(f"generator 'focus' needs one scale_range, got {settings.scale_range!r}")
+        return settings
+    if levels is None:
+        found = test_level(cfg)
+        source = 'the default' if found is None else 'the size at which the config tests'
+        settings = replace(settings, levels=(found or 1.0,), source=source)
+    return replace(settings, flips=(False,), scale_range=None if scale_range == 'config' else scale_range)
+
+
+def _chosen_generator(
+    generator: str, settings: ViewSettings, edge_margin: float, options: dict | None, scale_net: dict | None
+) -> dict:
+    """Arguments of the ``ChipDetector`` that concern a generator other than the pyramid."""
+    cfg = generator_cfg(generator, settings.levels, settings.flips, settings.scale_range, options)
+    if generator == 'focus':
+        filters = _filter_of(settings.scale_range, edge_margin)
+    else:
+        windows = dict(scale_range=settings.scale_range, edge_margin=edge_margin)
+        filters = dict(scale_range=settings.scale_range, window_filter=windows)
+    return dict(generator=cfg, **filters, **({} if scale_net is None else dict(scale_net=scale_net)))
 
 
 def _refuse(given: dict) -> None:
@@ -173,12 +215,13 @@ def _filter_of(scale_range: Any, edge_margin: float | None) -> dict:
     return dict(view_filter=dict(scale_range=scale_range, edge_margin=edge_margin))
 
 
-def _spell(settings: ViewSettings, edge_margin: float | None) -> str:
+def _spell(generator: str | None, settings: ViewSettings, edge_margin: float | None) -> str:
     levels = ', '.join(map(level_name, settings.levels))
     scales = 'all scales' if settings.scale_range is None else f'scales in {settings.scale_range} view px'
     flipped = ', each flipped too' if True in settings.flips else ''
     edge = '' if edge_margin is None else f', nothing within {edge_margin:g} px of a tile edge'
-    return f'views: {levels} ({settings.source}){flipped}; each reports {scales}{edge}'
+    kind = 'views' if generator in (None, 'pyramid') else f'views ({generator})'
+    return f'{kind}: {levels} ({settings.source}){flipped}; each reports {scales}{edge}'
 
 
 def build_chip_detector(model_cfg: dict, cfg: Config, checkpoint: str | Path, device: str) -> nn.Module:
@@ -239,6 +282,8 @@ def restrict_classes(model: nn.Module, names: Sequence[str]) -> None:
     several = isinstance(model.view_filters, list)
     filters = [replace(f, classes=labels) for f in (model.view_filters if several else [model.view_filters])]
     model.view_filters = filters if several else filters[0]
+    if model.window_filter is not None:
+        model.window_filter = replace(model.window_filter, classes=labels)
 
 
 def detect_image(model: nn.Module, pixels: np.ndarray, name: str = '') -> DetDataSample:

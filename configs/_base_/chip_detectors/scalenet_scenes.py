@@ -1,0 +1,28 @@
+# The small profile: all sizes times 0.4.
+_base_ = './scalenet.py'
+
+
+def _scale_net(name):
+    from mmengine import Config
+
+    cfg = Config.fromfile('{{ fileDirname }}/../../scalenet/' + name + '.py')
+    checkpoint = f'work_dirs/{name}/epoch_{cfg.train_cfg.max_epochs}.pth'
+    return dict(cfg.model.to_dict(), _delete_=True, init_cfg=dict(type='Pretrained', checkpoint=checkpoint))
+
+
+level = (533, 320)
+look = (341, 205)
+
+chip_detectors = dict(
+    plain=dict(generator=dict(factors=[level])),
+    grid=dict(generator=dict(level=level)),
+    recursive=dict(
+        generator=dict(window=160, margin=13, level=level, look=look),
+        scale_net=_scale_net('scalenet_mobilenetv2-small_areas6_1xb8_scenes'),
+        window_filter=dict(scale_range=(0, 90), edge_margin=3),
+    ),
+    focus=dict(
+        generator=dict(look=1.0, grid=dict(cell=16, context=8, min_size=64, overhead=16384)),
+        scale_net=_scale_net('scalenet_mobilenetv2-small_octaves_1xb8_scenes'),
+    ),
+)

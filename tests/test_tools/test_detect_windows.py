@@ -1,0 +1,181 @@
+"""``detect`` and ``wrap_in_chip_detector`` with grids, ScaleNet's windows and the pyramid in focus."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.apis import DetInferencer
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from mmisn.chips import FocusChips, GridChips, RecursiveChips
+from mmisn.models.detectors.wrap import restrict_classes, wrap_in_chip_detector
+from mmisn.models.detectors.wrap_generators import read_scale_net
+from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'detect.py'
+CLASSES = ('ship', 'car', 'bird')
+
+
+@MODELS.register_module()
+class BrightScaleNet(torch.nn.Module):
+    """Bright pixels are objects of class 1, everything else is background."""
+
+    class_bounds = (0.0, 16.0, float('inf'))
+    measure = 'sqrt_box'
+
+    def __init__(self, init_cfg=None):
+        super().__init__()
+        self.init_cfg = init_cfg
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def predict_maps(self, images):
+        bright = [(i[..., 0] > 200).astype(np.float32) for i in images]
+        return [np.stack((1 - b, b, 0 * b)) for b in bright]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('detect_of_windows', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def picture():
+    pixels = np.random.default_rng(0).integers(0, 120, (96, 128, 3), np.uint8)
+    pixels[40:48, 60:70] = 255
+    return pixels
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Config and checkpoint of a tiny detector and of a scale net, and a folder with a picture."""
+    detector = build_tiny_detector(tiny_faster_rcnn_cfg())
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(192, 144), keep_ratio=True)]
+    dataset = dict(type='CocoDataset', metainfo=dict(classes=CLASSES, palette=[(9, 9, 9)] * 3), pipeline=pipeline)
+    config = Config(dict(default_scope='mmdet', model=tiny_faster_rcnn_cfg(), test_dataloader=dict(dataset=dataset)))
+    config.dump(str(tmp_path / 'detector.py'))
+    torch.save(
+        dict(state_dict=detector.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES))), tmp_path / 'd.pth'
+    )
+    Config(dict(model=dict(type='BrightScaleNet'))).dump(str(tmp_path / 'net.py'))
+    torch.save(dict(state_dict=BrightScaleNet().state_dict()), tmp_path / 'n.pth')
+    (tmp_path / 'in').mkdir()
+    cv2.imwrite(str(tmp_path / 'in' / 'a.png'), picture())
+    return {
+        k: str(tmp_path / v) for k, v in dict(cfg='detector.py', ckpt='d.pth', net='net.py', net_ckpt='n.pth').items()
+    }
+
+
+def test_recursive_by_the_command_line(tool, files, tmp_path, capsys):
+    folder, out = str(tmp_path / 'in'), tmp_path / 'out'
+    arguments = [files['cfg'], files['ckpt'], folder, '--out', str(out), '--device', 'cpu', '--batch-size', '4']
+    arguments += ['--generator', 'recursive', '--scale-net', files['net'], files['net_ckpt'], '--match']
+    arguments += ['--generator-options', 'window=64', 'max_rescales=1', 'rule.threshold=0.5']
+    tool.main([*arguments, '--draw-windows', '--score-thr', '0.99'])
+    printed = capsys.readouterr().out
+    # The detector's own size, 192x144 (1.5 times the image); a window of 64 px of it, 44 original px, at x2 of that.
+    assert 'views (recursive): 192x144 (the size at which the config tests); each reports all scales' in printed
+    assert 'nothing within 2 px of a tile edge' in printed
+    assert f'{(192 * 144 + 132 * 132) / 1e6:.2f} Mpix computed and {192 * 144 / 1e6:.2f} by the scale net' in printed
+    assert len(json.loads((out / 'results.json').read_text())) > 10
+    with_windows = cv2.imread(str(out / 'pictures' / 'a.png')).astype(int)
+    tool.main([*arguments, '--score-thr', '0.99'])
+    without = cv2.imread(str(out / 'pictures' / 'a.png')).astype(int)
+    ys, xs = (with_windows != without).any(axis=-1).nonzero()
+    zoom = without.shape[1] / 128
+    # Around the bright object in the middle, a square of 44 px.
+    assert xs.max() + 1 - xs.min() == pytest.approx(44 * zoom, abs=8)
+    assert xs.min() / zoom < 60 and xs.max() / zoom > 70 and ys.min() / zoom < 40 and ys.max() / zoom > 48
+
+
+def test_grid_and_focus(tool, files, tmp_path):
+    options = dict(device='cpu', score_thr=None)
+    places = files['cfg'], files['ckpt'], tmp_path / 'in'
+    grid = tool.detect_folder(*places, tmp_path / 'grid', generator='grid', levels=[1.0], **options)
+    # Cells have the size of the image's view: 5 views.
+    assert grid.megapixels == pytest.approx(5 * 96 * 128 / 1e6, rel=0.03)
+    net = read_scale_net(files['net'], files['net_ckpt'])
+    focus = tool.detect_folder(
+        *places,
+        tmp_path / 'focus',
+        generator='focus',
+        scale_net=net,
+        levels=[2.0, 1.0],
+        scale_range=(8, 64),
+        generator_options={'grid.min_size': 32, 'grid.cell': 8, 'look': 0.5},
+        **options,
+    )
+    assert focus.scale_net_megapixels == pytest.approx(64 * 48 / 1e6)
+    assert 0 < focus.megapixels < 0.3 * 5 * 96 * 128 / 1e6
+
+
+def test_model_that_is_built(files):
+    cfg, net = Config.fromfile(files['cfg']), read_scale_net(files['net'], files['net_ckpt'])
+    model_cfg, notes = wrap_in_chip_detector(cfg, generator='recursive', scale_net=net, edge_margin=5)
+    model = MODELS.build(model_cfg)
+    assert isinstance(model.generator, RecursiveChips) and model.generator.level == (192, 144)
+    assert model.window_filter.edge_margin == 5 and model.view_filters.edge_margin is None
+    model.dataset_meta = dict(classes=CLASSES)
+    restrict_classes(model, ['bird'])
+    assert model.window_filter.classes == model.view_filters.classes == (2,)
+    model = MODELS.build(wrap_in_chip_detector(cfg, generator='grid', generator_options=dict(overlap=0.5))[0])
+    assert isinstance(model.generator, GridChips) and model.generator.overlap == 0.5
+    chosen = dict(generator='focus', scale_net=net, levels=[2, 1], scale_range=(16, 560), flip=True)
+    model = MODELS.build(wrap_in_chip_detector(cfg, **chosen)[0])
+    assert isinstance(model.generator, FocusChips) and model.generator.flips == (False, True)
+    assert model.view_filters.edge_margin == 2 and model.view_filters.scale_range == model.generator.scale_ranges[0]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(generator='other'), "unknown generator 'other'"),
+        (dict(generator='recursive'), "generator 'recursive' needs a scale net"),
+        (dict(generator='grid', scale_net=dict(type='BrightScaleNet')), 'does not use a scale net'),
+        (dict(scale_net=dict(type='BrightScaleNet')), 'does not use a scale net'),
+        (dict(generator='grid', max_pixels=9), "does not take {'max_pixels': 9}"),
+        (dict(generator='grid', flip=True), "does not take {'flip': True}"),
+        (dict(generator='grid', levels=[1, 2]), 'takes one level'),
+        (dict(generator='focus', scale_net=dict(type='BrightScaleNet')), 'needs one scale_range, got None'),
+    ],
+)
+def test_bad_options(files, options, message):
+    with pytest.raises(ValueError, match=message):
+        wrap_in_chip_detector(Config.fromfile(files['cfg']), **options)
+
+
+def test_missing_files_of_the_scale_net(files, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no checkpoint .*nowhere.pth'):
+        read_scale_net(files['net'], tmp_path / 'nowhere.pth')
+    Config(dict(a=1)).dump(str(tmp_path / 'empty.py'))
+    with pytest.raises(ValueError, match='no "model"'):
+        read_scale_net(tmp_path / 'empty.py', files['net_ckpt'])
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_det_inferencer_shows_the_windows(files, tmp_path):
+    cfg, net = Config.fromfile(files['cfg']), read_scale_net(files['net'], files['net_ckpt'])
+    options = dict(window=40, max_rescales=1)
+    wrapped, _ = wrap_in_chip_detector(cfg, generator='recursive', scale_net=net, generator_options=options)
+    cfg.model = dict(wrapped, backbone=dict())
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
+    ]
+    cfg.visualizer = dict(type='WindowVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='inferencer')
+    cfg.custom_imports = dict(imports=['mmisn'])
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.dump(str(tmp_path / 'wrapped.py'))
+    inferencer = DetInferencer(str(tmp_path / 'wrapped.py'), files['ckpt'], device='cpu', show_progress=False)
+    found = inferencer(str(tmp_path / 'in' / 'a.png'), return_vis=True, return_datasamples=True, pred_score_thr=1.1)
+    sample, drawn = found['predictions'][0], found['visualization'][0]
+    assert sample.num_views == len(sample.chips) == 2
+    x1, y1, x2, y2 = sample.chips[1].xyxy
+    changed = (drawn != picture()[..., ::-1]).any(axis=-1)
+    assert changed[y1:y2, x1].all() and changed[y1, x1:x2].all() and not changed[: y1 - 1].any()
