@@ -5,6 +5,7 @@
     python tools/ablate.py table6 --data scenes --budget table --seeds 0 1 2 --rows ResNet-18-FPN
     python tools/ablate.py table4 --data coco --budget table              # on GPUs, one row each
     python tools/ablate.py table6 --data data/mine --budget smoke         # a folder in COCO format
+    python tools/ablate.py scalenet-table2 --data data/mnist --budget table --seeds 0 1 2   # MNIST's idx files
 
 Every training and test is an ordinary `mim train` or `mim test` command, which is printed before it runs. A row whose
 result is there is not run again; an interrupted training is resumed. Written are TABLE.md, TABLE.csv and TABLE.png.
@@ -26,9 +27,11 @@ import mmisn  # noqa: F401  registers everything, as custom_imports does
 from mmisn.experiments.arguments import add_arguments, from_root, resolve
 from mmisn.experiments.budget import BUDGETS, Budget
 from mmisn.experiments.data import Data, prepare_data
+from mmisn.experiments.kinds import PICTURE_KINDS
+from mmisn.experiments.picture_data import FOLDERS, PictureData, picture_data
 from mmisn.experiments.report import ReportRow, write_report
 from mmisn.experiments.run import find_missing, results_of, run_trials
-from mmisn.experiments.tables import ROOT, Row, Table, find_table, kind_of_data, table_names
+from mmisn.experiments.tables import ROOT, Row, Table, find_table, table_names
 from mmisn.experiments.trials import Trial, row_trials
 
 
@@ -36,7 +39,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('table', nargs='?', help=f'{", ".join(table_names())}, or a table file')
-    add_arguments(parser, 'work_dirs/ablate', 'scenes (default), coco, or a folder in COCO format')
+    data = 'scenes (default), coco, a folder in COCO format; for tables on pictures the folder of MNIST or CIFAR-10'
+    add_arguments(parser, 'work_dirs/ablate', data)
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='names or backbones of rows; all by default')
     parser.add_argument('--report', type=Path, help='where table and picture are written (default: OUT)')
     parser.add_argument('--list', action='store_true', help='list tables, or the rows of TABLE, and run nothing')
@@ -77,8 +81,9 @@ def list_tables(args: argparse.Namespace, console: Console) -> int:
             table = find_table(name)
             console.print(f'{name}: {table.title} ({table.source}, {len(table.rows)} rows)', markup=False)
         return 0
-    for row in find_table(args.table).choose(args.rows):
-        entry = row.entries.get(kind_of_data(args.data))
+    table = find_table(args.table)
+    for row in table.choose(args.rows):
+        entry = row.entries.get(table.kind_of(args.data))
         what = 'paper only' if row.paper_only else f'not run on {args.data}' if entry is None else entry.config
         note = ' (smoke only)' if entry is not None and entry.smoke_only else ''
         console.print(f'{row.label}: {what}{note}', markup=False, highlight=False)
@@ -88,7 +93,13 @@ def list_tables(args: argparse.Namespace, console: Console) -> int:
 def run_table(table: Table, rows: Sequence[Row], args: argparse.Namespace, console: Console) -> int:
     """Run the rows, or what the arguments say instead."""
     budget = BUDGETS[args.budget]
-    data = prepare_data(args.data, budget, args.out, args.jobs or os.cpu_count() or 1)
+    try:
+        data = data_of(table, budget, args, console)
+    except ValueError as error:
+        if not (args.no_run and table.kind_of(args.data) in PICTURE_KINDS):
+            raise
+        console.print(f'{error}; nothing of it is known', markup=False)
+        return report_nothing(table, rows, args, console)
     with console.status('Resolving the rows'):
         trials = {row.label: row_trials(row, data, budget, args.seeds, args.out) for row in rows}
     wanted = [trial for i in range(len(args.seeds)) for of_row in trials.values() for trial in of_row[i : i + 1]]
@@ -102,16 +113,34 @@ def run_table(table: Table, rows: Sequence[Row], args: argparse.Namespace, conso
     return 1 if failed else 0
 
 
+def data_of(table: Table, budget: Budget, args: argparse.Namespace, console: Console) -> Data | PictureData:
+    """The data that the table is run on; without ``--data``, MNIST and CIFAR-10 are where the configs have them."""
+    kind = table.kind_of(args.data)
+    if kind not in PICTURE_KINDS:
+        return prepare_data(args.data, budget, args.out, args.jobs or os.cpu_count() or 1, table.annotations)
+    if args.data in ('scenes', 'coco'):
+        args.data = str(FOLDERS[kind])
+    return picture_data(kind, Path(args.data), budget, console)
+
+
+def report_nothing(table: Table, rows: Sequence[Row], args: argparse.Namespace, console: Console) -> int:
+    """Write the table without any results: its data are not there."""
+    shown = [ReportRow(row, [], table.kind_of(args.data)) for row in rows]
+    text = write_report(table, shown, args.report / table.name, [f'`{command_of(args)}`'])
+    console.print(f'\n{text}', markup=False, highlight=False)
+    return 0
+
+
 def print_commands(missing: Sequence[Trial], gpus: int, wanted: int, console: Console) -> int:
     """Print the commands of what has no result."""
     seen = set()
     for trial in missing:
-        training = trial.training
-        commands = [training.mine_command()] if training.negatives else []
-        commands = [] if training.key in seen else [*commands, training.command(gpus)]
-        seen.add(training.key)
-        for command in [*commands, trial.command(gpus)]:
-            print(shlex.join(command))
+        for training in trial.trainings:
+            commands = [training.mine_command()] if training.negatives else []
+            for command in [] if training.key in seen else [*commands, training.command(gpus)]:
+                print(shlex.join(command))
+            seen.add(training.key)
+        print(shlex.join(trial.command(gpus)))
     console.print(f'{wanted - len(missing)} of {wanted} results are there, {len(missing)} are missing')
     return 0
 
@@ -120,7 +149,7 @@ def report(
     table: Table,
     rows: Sequence[Row],
     trials: dict[str, list[Trial]],
-    data: Data,
+    data: Data | PictureData,
     budget: Budget,
     args: argparse.Namespace,
     console: Console,
@@ -143,7 +172,7 @@ def command_of(args: argparse.Namespace) -> str:
     return shlex.join([*command, *(['--rows', *args.rows] if args.rows else [])])
 
 
-def what_was_run(data: Data, budget: Budget) -> str:
+def what_was_run(data: Data | PictureData, budget: Budget) -> str:
     """A sentence on data and budget."""
     if budget.name == 'smoke':
         return 'Budget smoke: a few iterations, nothing is trained; the numbers say only that the rows run.'

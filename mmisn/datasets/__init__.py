@@ -3,14 +3,20 @@ from .annotation_check import check_annotations
 from .chip_config import chip_dataset_cfg
 from .chip_dataset import ChipDataset, ChipIndex
 from .chip_plan import objects_of_image
+from .cifar10 import read_cifar10
 from .coco_keypoint_dataset import CocoKeypointDataset
+from .idx_files import read_idx, read_mnist
+from .pictures_at_sizes import CIFAR10AtSizes, MNISTAtSizes, PicturesAtSizes
 from .scenes import SceneConfig, make_scene, make_scenes
 from .skeleton import Skeleton, build_skeleton
 
 __all__ = [
+    'CIFAR10AtSizes',
     'ChipDataset',
     'ChipIndex',
     'CocoKeypointDataset',
+    'MNISTAtSizes',
+    'PicturesAtSizes',
     'SceneConfig',
     'Skeleton',
     'build_skeleton',
@@ -19,4 +25,7 @@ __all__ = [
     'make_scene',
     'make_scenes',
     'objects_of_image',
+    'read_cifar10',
+    'read_idx',
+    'read_mnist',
 ]

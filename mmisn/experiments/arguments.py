@@ -4,9 +4,11 @@ import argparse
 from pathlib import Path
 
 from .budget import BUDGETS
-from .tables import ROOT, kind_of_data
+from .kinds import PICTURE_KINDS
+from .tables import ROOT, find_table, table_names
 
 KEPT_RESULTS = ROOT / 'configs' / 'isn' / 'results'
+KEPT_SCALENET_RESULTS = ROOT / 'configs' / 'scalenet' / 'results'
 
 
 def add_arguments(parser: argparse.ArgumentParser, out: str, data: str) -> None:
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str, data: str) -> None:
     parser.add_argument(
         '--results',
         type=Path,
-        help='results; by default configs/isn/results for --budget table on scenes and coco, else OUT/results',
+        help='results; by default those of the repository for --budget table on public data, else OUT/results',
     )
 
 
@@ -37,11 +39,23 @@ def resolve(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs must be at least 1, got {args.jobs}')
     if args.results is None:
-        public = kind_of_data(args.data) == 'scenes' or args.data == 'coco'
-        args.results = KEPT_RESULTS if args.budget == 'table' and public else args.out / 'results'
+        public = args.data in ('scenes', 'coco') or is_of_pictures(args)
+        kept = KEPT_SCALENET_RESULTS if is_of_scalenet(args) else KEPT_RESULTS
+        args.results = kept if args.budget == 'table' and public else args.out / 'results'
     args.out, args.results = from_root(args.out), from_root(args.results)
     if args.data not in ('scenes', 'coco', 'config'):
         args.data = str(from_root(Path(args.data)))
+
+
+def is_of_scalenet(args: argparse.Namespace) -> bool:
+    """Whether the table is one of the ScaleNet paper, whose results are kept apart."""
+    return Path(getattr(args, 'table', None) or '').stem.startswith('scalenet')
+
+
+def is_of_pictures(args: argparse.Namespace) -> bool:
+    """Whether the table is one of the repository's on MNIST or CIFAR-10."""
+    name = getattr(args, 'table', None)
+    return name in table_names() and not set(find_table(name).metrics).isdisjoint(PICTURE_KINDS)
 
 
 def from_root(path: Path) -> Path:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .kinds import PICTURE_KINDS
 from .pixels import Pixels, training_cost
 
 # Pixels per image and epoch of single-scale training on the small scenes: the budget counts in these.
@@ -40,8 +41,9 @@ class Budget:
 
 
 BUDGETS = {b.name: b for b in (Budget('smoke', 8, 4, 2), Budget('demo', 400, 60, 8), Budget('table', 800, 200, 8))}
-# Images of a smoke run on COCO or a folder of its format.
+# Images of a smoke run on COCO or a folder of its format, and pictures.
 SMOKE_IMAGES = dict(train=4, val=2)
+SMOKE_PICTURES = dict(train=64, val=16)
 
 
 def check_budget(budget: Budget, kind: str) -> None:
@@ -72,13 +74,15 @@ def budget_options(cfg: Config, budget: Budget, kind: str) -> dict[str, Any]:
     Args:
         cfg: The config, on the data that it will train on.
         budget: The budget.
-        kind: Kind of data, ``scenes`` or ``coco``.
+        kind: Kind of data.
 
     Raises:
         ValueError: If the pixels of the training, or its schedule, are of a form that is not known.
     """
     if kind == 'scenes':
         return schedule_options(cfg, epochs_for(budget, training_cost(cfg).pixels))
+    if kind in PICTURE_KINDS:
+        return schedule_options(cfg, 1) if budget.name == 'smoke' else {}
     # Rows run on one GPU each, the configs are written for eight.
     options: dict[str, Any] = {'auto_scale_lr.enable': True} if 'auto_scale_lr' in cfg else {}
     if budget.name == 'smoke':

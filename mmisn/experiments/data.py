@@ -10,11 +10,12 @@ from typing import Any
 from mmengine.config import Config
 
 from mmisn.datasets import SceneConfig, make_scenes
+from mmisn.datasets.scenes.config import CLASSES
 
 from .budget import SMOKE_IMAGES, Budget, check_budget
 from .keys import file_digest
+from .kinds import kind_of_data
 from .options import inner_dataset_key, load_config
-from .tables import kind_of_data
 
 SPLITS = ('train', 'val')
 COCO_ROOT = Path('data/coco')
@@ -39,6 +40,11 @@ class Data:
     image_folders: Mapping[str, Path]
     folder: Path | None = None
     classes: tuple[str, ...] | None = None
+
+    @property
+    def digest(self) -> None:
+        """Their annotation files stand in the configs, and so in the keys; see ``PictureData`` for others."""
+        return
 
     def num_images(self, split: str) -> int:
         """Number of images of a split."""
@@ -109,7 +115,7 @@ def num_classes_changes(model: Mapping[str, Any], number: int) -> dict[str, Any]
     return changes
 
 
-def prepare_data(wanted: str, budget: Budget, out: Path, jobs: int) -> Data:
+def prepare_data(wanted: str, budget: Budget, out: Path, jobs: int, annotations: str = 'instances') -> Data:
     """Find or make the data.
 
     Args:
@@ -117,6 +123,7 @@ def prepare_data(wanted: str, budget: Budget, out: Path, jobs: int) -> Data:
         budget: The budget; it says how many images.
         out: Folder for scenes and for the subsets of smoke runs.
         jobs: Processes that draw scenes.
+        annotations: ``instances``, or ``person_keypoints``: persons with keypoints alone, on the scenes too.
 
     Raises:
         ValueError: If data are missing, or the budget is none for them.
@@ -124,24 +131,31 @@ def prepare_data(wanted: str, budget: Budget, out: Path, jobs: int) -> Data:
     kind = kind_of_data(wanted)
     check_budget(budget, kind)
     if kind == 'scenes':
-        return scenes_data(budget, out / f'scenes_{budget.images}_{budget.val_images}', jobs)
-    data = coco_data() if wanted == 'coco' else folder_data(Path(wanted), out / 'data')
+        name, classes = ('scenes', CLASSES) if annotations == 'instances' else ('scenes-person', ('person',))
+        return scenes_data(budget, out / f'{name}_{budget.images}_{budget.val_images}', jobs, name, classes)
+    if wanted == 'coco':
+        data = coco_data(annotations=annotations)
+    else:
+        data = folder_data(Path(wanted), out / 'data', annotations)
     return subset(data, SMOKE_IMAGES, out / 'data') if budget.name == 'smoke' else data
 
 
-def scenes_data(budget: Budget, folder: Path, jobs: int) -> Data:
+def scenes_data(
+    budget: Budget, folder: Path, jobs: int, name: str = 'scenes', classes: tuple[str, ...] = CLASSES
+) -> Data:
     """Make the small scenes of a budget, or find them made; the seed of scenes is always 0."""
-    make_scenes(folder, budget.images, budget.val_images, SceneConfig.small(), num_workers=jobs, progress=True)
-    return Data('scenes', 'scenes', _ann_files(folder), {split: folder / split for split in SPLITS})
+    config = SceneConfig.small(classes=classes)
+    make_scenes(folder, budget.images, budget.val_images, config, num_workers=jobs, progress=True)
+    return Data(name, 'scenes', _ann_files(folder), {split: folder / split for split in SPLITS})
 
 
-def coco_data(root: Path = COCO_ROOT) -> Data:
+def coco_data(root: Path = COCO_ROOT, annotations: str = 'instances') -> Data:
     """COCO 2017 where the configs look for it.
 
     Raises:
         ValueError: If it is not there.
     """
-    ann_files = {split: root / 'annotations' / f'instances_{split}2017.json' for split in SPLITS}
+    ann_files = {split: root / 'annotations' / f'{annotations}_{split}2017.json' for split in SPLITS}
     folders = {split: root / f'{split}2017' for split in SPLITS}
     _check_there('coco', ann_files, folders)
     return Data('coco', 'coco', ann_files, folders)
@@ -173,29 +187,31 @@ def config_data(config: str) -> Data:
     return Data(Path(config).stem, 'coco', ann_files, folders)
 
 
-def folder_data(root: Path, made: Path) -> Data:
+def folder_data(root: Path, made: Path, annotations: str = 'instances') -> Data:
     """A folder in COCO's format: ``annotations/instances_{train,val}.json`` and ``train/``, ``val/`` or ``images/``.
 
     Args:
         root: The folder.
         made: Where config files that point at it are written.
+        annotations: Stem of the annotation files.
 
     Raises:
         ValueError: If something of it is missing, or the splits have different classes.
     """
     if not root.is_dir():
         raise ValueError(f'--data is scenes, coco or a folder in COCO format, got {str(root)!r}, which is no folder')
-    ann_files = _ann_files(root)
+    ann_files = _ann_files(root, annotations)
     folders = {split: root / ('images' if (root / 'images').is_dir() else split) for split in SPLITS}
     _check_there(str(root), ann_files, folders)
     classes = {split: _classes(path) for split, path in ann_files.items()}
     if classes['train'] != classes['val']:
         raise ValueError(f'{root}: classes of train and val differ: {classes["train"]} and {classes["val"]}')
-    return Data(root.resolve().name, 'coco', ann_files, folders, made / root.resolve().name, classes['train'])
+    name = root.resolve().name if annotations == 'instances' else f'{root.resolve().name}-{annotations}'
+    return Data(name, 'coco', ann_files, folders, made / name, classes['train'])
 
 
-def _ann_files(root: Path) -> dict[str, Path]:
-    return {split: root / 'annotations' / f'instances_{split}.json' for split in SPLITS}
+def _ann_files(root: Path, annotations: str = 'instances') -> dict[str, Path]:
+    return {split: root / 'annotations' / f'{annotations}_{split}.json' for split in SPLITS}
 
 
 def _classes(ann_file: Path) -> tuple[str, ...]:

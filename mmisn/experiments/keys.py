@@ -19,7 +19,7 @@ MEANS = frozenset({'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_
 VALIDATION = frozenset({'val_interval', 'val_begin', 'dynamic_intervals'})
 
 
-def key_of_training(cfg: Config, negatives_epochs: int | None = None) -> str:
+def key_of_training(cfg: Config, negatives_epochs: int | None = None, pictures: str | None = None) -> str:
     """A key of everything that a training follows from.
 
     Model (without its test settings), training data and their pipeline, optimizer, schedule, custom hooks and seed; the
@@ -28,8 +28,10 @@ def key_of_training(cfg: Config, negatives_epochs: int | None = None) -> str:
     Args:
         cfg: The config with all overrides.
         negatives_epochs: Epochs of the network that proposes negative chips, if there are any.
+        pictures: Digest of data that have no annotation file.
     """
-    return digest(_training(cfg, negatives_epochs))
+    content = _training(cfg, negatives_epochs)
+    return digest(content if pictures is None else dict(content, pictures=pictures))
 
 
 def key_of_test(cfg: Config, tta: bool, trained: str) -> str:

@@ -34,7 +34,8 @@ Step = Callable[[SizeWH, SizeWH | None, np.random.Generator], SizeWH | None]
 
 SAME_SIZE = frozenset(
     {
-        *('LoadImageFromFile', 'LoadAnnotations', 'FilterAnnotations', 'FilterByScale', 'RandomFlip', 'CropChip'),
+        *('LoadImageFromFile', 'LoadAnnotations', 'LoadKeypoints', 'FilterAnnotations', 'FilterByScale'),
+        *('RandomFlip', 'MapKeypoints', 'CropChip'),
         *('PhotoMetricDistortion', 'PackDetInputs', 'PackInstanceInputs'),
     }
 )

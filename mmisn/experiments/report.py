@@ -13,6 +13,7 @@ import numpy as np  # noqa: E402
 
 from mmisn.visualization import markdown_table, percent, spell_mean, spread, write_csv  # noqa: E402
 
+from .kinds import PICTURE_KINDS, digits_of, metric_prefix  # noqa: E402
 from .tables import Row, Table  # noqa: E402
 
 PAPER_ONLY, NOT_TRAINED, NOT_RUN_HERE = 'paper only', 'not trained', 'no such row'
@@ -45,7 +46,7 @@ class ReportRow:
 
     def values(self, key: str) -> np.ndarray:
         """A metric over the seeds, in percent; a result that lacks it has NaN."""
-        return percent([result['metrics'].get(f'coco/{key}', -1) for result in self.results])
+        return percent([result['metrics'].get(f'{metric_prefix(self.kind)}/{key}', -1) for result in self.results])
 
     def cost(self, heading: str) -> float:
         """Mean cost over the seeds that know it; NaN for none."""
@@ -90,21 +91,30 @@ def write_report(table: Table, rows: Sequence[ReportRow], prefix: Path, notes: S
 
 def markdown(table: Table, rows: Sequence[ReportRow], columns: Mapping[str, str], notes: Sequence[str]) -> str:
     """The table as a page: heading, table, notes."""
-    header = ['', 'backbone', 'ours']
+    # Tables of the ScaleNet paper name no backbones.
+    named = any(row.row.backbone for row in rows)
+    header = ['', *(['backbone'] if named else []), 'ours']
     for heading in columns.values():
         header += [heading, 'paper']
     cells = []
     for row in rows:
-        line = [row.row.name, row.row.backbone, row.state]
+        line, digits = [row.row.name, *([row.row.backbone] if named else []), row.state], digits_of(row.kind)
         for key, heading in columns.items():
-            line += [spell_mean(row.values(key)), _spell_paper(row.row, heading)]
+            line += [spell_mean(row.values(key), digits), _spell_paper(row.row, heading, digits)]
         cells.append([*line, *(_spell_cost(row.cost(heading)) for heading in COSTS)])
-    lines = [f'## {table.title}', '', f'{table.source}.', '', markdown_table([*header, *COSTS], cells, left=3), '']
+    lines = [
+        f'## {table.title}',
+        '',
+        f'{table.source}.',
+        '',
+        markdown_table([*header, *COSTS], cells, left=2 + named),
+        '',
+    ]
     return '\n'.join([*lines, *(f'- {note}' for note in notes)]) + '\n'
 
 
-def _spell_paper(row: Row, heading: str) -> str:
-    return f'{row.paper[heading]:.1f}' if heading in row.paper else '-'
+def _spell_paper(row: Row, heading: str, digits: int) -> str:
+    return f'{row.paper[heading]:.{digits}f}' if heading in row.paper else '-'
 
 
 def _spell_cost(value: float) -> str:
@@ -141,7 +151,7 @@ def plot(table: Table, rows: Sequence[ReportRow], columns: Mapping[str, str], pa
         means = np.array([np.nan if np.isnan(v).all() else np.nanmean(v) for v in values])
         spreads = np.nan_to_num([spread(v) for v in values])
         paper = np.array([row.row.paper.get(heading, np.nan) for row in rows], np.float64)
-        axis.scatter(paper, places, marker='o', facecolors='none', edgecolors='tab:gray', s=40, label='paper, COCO')
+        axis.scatter(paper, places, marker='o', facecolors='none', edgecolors='tab:gray', s=40, label=_papers(rows[0]))
         axis.errorbar(means, places, xerr=spreads, fmt='o', ms=6, capsize=3, color='tab:blue', label=_ours(rows[0]))
         axis.set_xlabel(f'{heading} (%)')
         axis.grid(axis='x', alpha=0.3)
@@ -156,6 +166,10 @@ def plot(table: Table, rows: Sequence[ReportRow], columns: Mapping[str, str], pa
 
 def _ours(row: ReportRow) -> str:
     return 'ours, synthetic scenes' if row.kind == 'scenes' else 'ours'
+
+
+def _papers(row: ReportRow) -> str:
+    return 'paper' if row.kind in PICTURE_KINDS else 'paper, COCO'
 
 
 def _tick(row: ReportRow) -> str:

@@ -13,6 +13,8 @@ from mmisn import __version__
 from .data import Data
 from .jobs import Job, Step
 from .keys import file_digest
+from .kinds import PICTURE_KINDS, metric_prefix
+from .picture_data import pixels_of_pictures
 from .pixels import pixels_of_test, training_cost
 from .trials import Training, Trial
 
@@ -60,15 +62,15 @@ def make_result(trial: Trial, data: Data, metrics: dict[str, float], seconds: di
     Args:
         trial: The trial.
         data: What it was run on.
-        metrics: COCO metrics, in [0, 1].
+        metrics: As MMEngine logs them; COCO's and accuracies are in [0, 1].
         seconds: Of ``mine``, ``train`` and ``test``, as far as known, and ``test_per_image``.
         gpus: GPUs that the commands were run with.
     """
     training, entry = trial.training, trial.entry
-    cost = training_cost(training.cfg)
-    test_per_image = pixels_of_test(trial.cfg, data.ann_files['val'], entry.tta)
     commands = dict(mine=training.mine_command()) if training.negatives else {}
-    commands.update(train=training.command(gpus), test=trial.command(gpus))
+    commands.update(train=training.command(gpus))
+    commands.update({f'train for {key}': of.command(gpus) for key, of in trial.weights.items()})
+    commands.update(test=trial.command(gpus))
     return dict(
         data=trial.data,
         budget=asdict(trial.budget) if data.kind == 'scenes' else dict(name=trial.budget.name),
@@ -76,29 +78,54 @@ def make_result(trial: Trial, data: Data, metrics: dict[str, float], seconds: di
         config=entry.config,
         options=entry.options,
         negatives=training.negatives,
-        test=dict(config=entry.test_config, options=entry.test_options, tta=entry.tta),
+        test=_test_entry(trial),
         epochs=training.epochs,
-        images=dict(train=cost.images, val=data.num_images('val')),
-        annotations={split: file_digest(str(path)) for split, path in data.ann_files.items()},
+        images=dict(train=_train_images(trial, data), val=data.num_images('val')),
+        annotations=_digests(data),
         train_key=training.key,
         test_key=trial.key,
         version=__version__,
         commands={step: shlex.join(command) for step, command in commands.items()},
         seconds={step: round(value, 4) for step, value in seconds.items()},
-        pixels=dict(
-            train_per_image_epoch=round(cost.pixels.padded),
-            train=round(cost.pixels.padded * cost.images * training.epochs),
-            test_per_image=round(test_per_image),
-        ),
+        pixels=_pixels(trial, data, metrics),
         metrics=metrics,
+    )
+
+
+def _test_entry(trial: Trial) -> dict[str, Any]:
+    entry = trial.entry
+    test = dict(config=entry.test_config, options=entry.test_options, tta=entry.tta)
+    # Most tests need no other checkpoints; their results say nothing of them.
+    return {**test, 'weights': dict(entry.weights)} if entry.weights else test
+
+
+def _digests(data: Data) -> dict[str, str]:
+    if data.kind in PICTURE_KINDS:
+        return data.digests
+    return {split: file_digest(str(path)) for split, path in data.ann_files.items()}
+
+
+def _train_images(trial: Trial, data: Data) -> int:
+    # On detection data, those that the training's filters leave.
+    return data.num_images('train') if data.kind in PICTURE_KINDS else training_cost(trial.training.cfg).images
+
+
+def _pixels(trial: Trial, data: Data, metrics: dict[str, float]) -> dict[str, int]:
+    if data.kind in PICTURE_KINDS:
+        return pixels_of_pictures(trial, data, metrics)
+    costs = [(training_cost(training.cfg), training.epochs) for training in trial.trainings]
+    return dict(
+        train_per_image_epoch=round(sum(cost.pixels.padded for cost, _ in costs)),
+        train=round(sum(cost.pixels.padded * cost.images * epochs for cost, epochs in costs)),
+        test_per_image=round(pixels_of_test(trial.cfg, data.ann_files['val'], trial.entry.tta)),
     )
 
 
 def of_other_settings(trial: Trial, results: Sequence[dict[str, Any]]) -> bool:
     """Whether there is a result of the same row, seed and budget, but of a config that has changed since."""
     entry = trial.entry
-    test = dict(config=entry.test_config, options=entry.test_options, tta=entry.tta)
-    wanted = json.loads(json.dumps([trial.data, trial.budget.name, trial.seed, entry.config, entry.options, test]))
+    content = [trial.data, trial.budget.name, trial.seed, entry.config, entry.options, _test_entry(trial)]
+    wanted = json.loads(json.dumps(content))
     return any(
         [r['data'], r['budget']['name'], r['seed'], r['config'], r['options'], r['test']] == wanted
         and r['negatives'] == trial.training.negatives
@@ -109,19 +136,27 @@ def of_other_settings(trial: Trial, results: Sequence[dict[str, Any]]) -> bool:
 def make_jobs(trials: Sequence[Trial], data: Data, results: Path, gpus: int) -> list[Job]:
     """One job per training that some of the trials need, in the order of the trials.
 
-    What a job has done before is not done again: proposals that are there, a training that is complete. One that was
-    interrupted is resumed from its last checkpoint.
+    Trainings that a test needs together are one job. What a job has done before is not done again: proposals that are
+    there, a training that is complete. One that was interrupted is resumed from its last checkpoint.
     """
-    by_training: dict[str, list[Trial]] = {}
+    groups: list[dict[str, Trial]] = []
     for trial in trials:
-        by_training.setdefault(trial.training.key, []).append(trial)
-    return [_job(list({t.key: t for t in of}.values()), data, results, gpus) for of in by_training.values()]
+        keys = {training.key for training in trial.trainings}
+        joined = [g for g in groups if any(t.key in keys for other in g.values() for t in other.trainings)]
+        # The first of the groups takes in the others, so that the order stays.
+        for group in joined[1:]:
+            joined[0].update(group)
+            groups.remove(group)
+        if not joined:
+            groups.append({})
+        (joined or groups[-1:])[0][trial.key] = trial
+    return [_job(list(group.values()), data, results, gpus) for group in groups]
 
 
 def _job(trials: list[Trial], data: Data, results: Path, gpus: int) -> Job:
-    training = trials[0].training
-    steps = [] if is_trained(training) else _training_steps(training, gpus)
-    return Job(training.name, [*steps, *(_test_step(trial, data, results, gpus) for trial in trials)])
+    trainings = {training.key: training for trial in trials for training in trial.trainings}
+    steps = [s for t in trainings.values() if not is_trained(t) for s in _training_steps(t, gpus)]
+    return Job(trials[0].training.name, [*steps, *(_test_step(trial, data, results, gpus) for trial in trials)])
 
 
 def _training_steps(training: Training, gpus: int) -> list[Step]:
@@ -148,10 +183,11 @@ def _test_step(trial: Trial, data: Data, results: Path, gpus: int) -> Step:
 
     def keep() -> None:
         metrics = read_metrics(trial.folder)
-        seconds = {**_spent(trial.training.folder), **spent}
+        seconds = {**_all_spent(trial), **spent}
         if 'time' in metrics:
             seconds['test_per_image'] = metrics.pop('time') / trial.cfg.test_dataloader.batch_size
-        result = make_result(trial, data, {k: v for k, v in metrics.items() if k.startswith('coco/')}, seconds, gpus)
+        kept = {k: v for k, v in metrics.items() if k.startswith(f'{metric_prefix(trial.kind)}/')}
+        result = make_result(trial, data, kept, seconds, gpus)
         write_result(results / f'{trial.name}.json', result)
 
     return Step(
@@ -184,6 +220,15 @@ def is_trained(training: Training) -> bool:
 def _spent(folder: Path) -> dict[str, float]:
     path = folder / 'seconds.json'
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _all_spent(trial: Trial) -> dict[str, float]:
+    """Seconds of the steps of all trainings that the trial needs."""
+    total: dict[str, float] = {}
+    for training in trial.trainings:
+        for step, seconds in _spent(training.folder).items():
+            total[step] = total.get(step, 0.0) + seconds
+    return total
 
 
 def _spend(folder: Path, step: str, seconds: float) -> None:

@@ -16,23 +16,26 @@ A table file (``configs/tables/table6.yml``)::
       - {name: SSD, backbone: MobileNet-v2, paper: {AP: 22.1}, paper_only: true}
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .kinds import DATA_KINDS, DETECTION_KINDS, PICTURE_KINDS, kind_of_data
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / 'configs' / 'tables'
-# A folder in COCO's format is run as COCO is.
-DATA_KINDS = ('coco', 'scenes')
 SMOKE_ONLY = 'smoke-only'
 
-TABLE_KEYS = ('title', 'source', 'metrics', 'rows', 'notes', 'scenes_notes')
-ROW_KEYS = ('name', 'backbone', 'paper', 'coco', 'scenes', 'negatives', 'paper_only')
+# Stem of COCO's annotation files: all objects, or persons with keypoints.
+ANNOTATIONS = ('instances', 'person_keypoints')
+
+TABLE_KEYS = ('title', 'source', 'annotations', 'metrics', 'rows', 'notes', 'scenes_notes')
+ROW_KEYS = ('name', 'backbone', 'paper', *DATA_KINDS, 'negatives', 'paper_only')
 ENTRY_KEYS = ('config', 'options', 'test', 'train')
-TEST_KEYS = ('config', 'options', 'tta')
+TEST_KEYS = ('config', 'options', 'tta', 'weights')
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Entry:
         test_options: Overrides of that one, besides ``options``.
         tta: Whether it is tested with ``--tta``.
         smoke_only: Whether only the budget ``smoke`` runs it.
+        weights: Checkpoints that the test needs besides that of the training: the option of the test that takes each,
+            and the config file that it is trained with, on the same data and with the same seed.
     """
 
     config: str
@@ -54,6 +59,7 @@ class Entry:
     test_options: dict[str, Any]
     tta: bool = False
     smoke_only: bool = False
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Table:
         rows: In the paper's order.
         notes: Sentences printed below it.
         scenes_notes: Those below a table of the scenes.
+        annotations: One of ``ANNOTATIONS``.
     """
 
     name: str
@@ -103,6 +110,12 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     scenes_notes: tuple[str, ...] = ()
+    annotations: str = 'instances'
+
+    def kind_of(self, data: str) -> str:
+        """The kind of an argument ``--data`` for this table: one of pictures has only one."""
+        (kind, *more) = self.metrics
+        return kind_of_data(data) if more else kind
 
     def headings(self) -> list[str]:
         """Headings of the metrics, in order."""
@@ -159,54 +172,59 @@ def load_table(path: Path, root: Path = ROOT) -> Table:
     _check_keys(content, TABLE_KEYS, ('title', 'source', 'metrics', 'rows'), where)
     for key in ('title', 'source'):
         _check_type(content[key], str, f'{where}: {key}')
+    annotations = content.get('annotations', ANNOTATIONS[0])
+    if annotations not in ANNOTATIONS:
+        raise ValueError(f'{where}: annotations must be one of {", ".join(ANNOTATIONS)}, got {annotations!r}')
     metrics = _metrics(content['metrics'], f'{where}: metrics')
-    headings = list(next(iter(metrics.values())).values())
     _check_type(content['rows'], list, f'{where}: rows')
     notes = [content.get(key, []) for key in ('notes', 'scenes_notes')]
     for key, sentences in zip(('notes', 'scenes_notes'), notes):
         _check_type(sentences, list, f'{where}: {key}')
-    rows = tuple(_row(r, i, headings, where, root) for i, r in enumerate(content['rows'], 1))
+    rows = tuple(_row(r, i, metrics, where, root) for i, r in enumerate(content['rows'], 1))
     if not rows:
         raise ValueError(f'{where}: rows is empty')
     labels = [row.label for row in rows]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ValueError(f'{where}: two rows are called {twice[0]!r} (name, backbone)')
-    return Table(path.stem, content['title'], content['source'], metrics, rows, *map(tuple, notes))
+    return Table(path.stem, content['title'], content['source'], metrics, rows, *map(tuple, notes), annotations)
 
 
 def _metrics(content: Any, where: str) -> dict[str, dict[str, str]]:
-    _check_keys(content, DATA_KINDS, DATA_KINDS, where)
+    _check_type(content, dict, where)
+    pictures = next((kind for kind in PICTURE_KINDS if kind in content), None)
+    kinds = DETECTION_KINDS if pictures is None else (pictures,)
+    _check_keys(content, kinds, kinds, where)
     for kind, columns in content.items():
         _check_type(columns, dict, f'{where}.{kind}')
         for key, heading in columns.items():
             _check_type(key, str, f'{where}.{kind}')
             _check_type(heading, str, f'{where}.{kind}.{key}')
     headings = {kind: list(columns.values()) for kind, columns in content.items()}
-    if headings['coco'] != headings['scenes'] or not headings['coco']:
-        raise ValueError(f'{where}: coco and scenes must have the same headings, in one order, got {headings}')
+    if any(h != headings[kinds[0]] or not h for h in headings.values()):
+        raise ValueError(f'{where}: {" and ".join(kinds)} must have the same headings, in one order, got {headings}')
     return content
 
 
-def _row(content: Any, number: int, headings: Sequence[str], where: str, root: Path) -> Row:
+def _row(content: Any, number: int, metrics: Mapping[str, dict[str, str]], where: str, root: Path) -> Row:
     _check_type(content, dict, f'{where}: row {number}')
     named = f' ({content["name"]})' if isinstance(content.get('name'), str) else ''
     where = f'{where}: row {number}{named}'
-    _check_keys(content, ROW_KEYS, ('name',), where)
+    _check_keys(content, [k for k in ROW_KEYS if k not in DATA_KINDS or k in metrics], ('name',), where)
     _check_type(content['name'], str, f'{where}: name')
     _check_type(content.get('backbone', ''), str, f'{where}: backbone')
     for key in ('negatives', 'paper_only'):
         _check_type(content.get(key, False), bool, f'{where}: {key}')
     paper = content.get('paper', {})
-    _check_keys(paper, headings, (), f'{where}: paper')
+    _check_keys(paper, list(next(iter(metrics.values())).values()), (), f'{where}: paper')
     for heading, value in paper.items():
         _check_type(value, (int, float), f'{where}: paper.{heading}')
-    entries = {k: _entry(content[k], f'{where}: {k}', root) for k in DATA_KINDS if k in content}
+    entries = {k: _entry(content[k], f'{where}: {k}', root) for k in metrics if k in content}
     paper_only = content.get('paper_only', False)
     if paper_only == bool(entries):
         raise ValueError(
-            f'{where}: a row either has paper_only: true or is run on coco or scenes, got paper_only={paper_only} and '
-            f'{sorted(entries) or "neither"}'
+            f'{where}: a row either has paper_only: true or is run on {" or ".join(metrics)}, got '
+            f'paper_only={paper_only} and {sorted(entries) or "neither"}'
         )
     return Row(
         content['name'], content.get('backbone', ''), paper, entries, content.get('negatives', False), paper_only
@@ -228,7 +246,12 @@ def _entry(content: Any, where: str, root: Path) -> Entry:
         test_options=_options(test.get('options', {}), f'{where}.test.options'),
         tta=test.get('tta', False),
         smoke_only='train' in content,
+        weights=_weights(test.get('weights', {}), f'{where}.test.weights', root),
     )
+
+
+def _weights(value: Any, where: str, root: Path) -> dict[str, str]:
+    return {key: _config(config, f'{where}.{key}', root) for key, config in _options(value, where).items()}
 
 
 def _config(value: Any, where: str, root: Path) -> str:
@@ -263,8 +286,3 @@ def _check_type(value: Any, kind: type | tuple[type, ...], where: str) -> None:
     if not isinstance(value, kind) or wrong_bool:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         raise ValueError(f'{where}: must be {" or ".join(k.__name__ for k in kinds)}, got {value!r}')
-
-
-def kind_of_data(data: str) -> str:
-    """The kind of an argument ``--data``: ``scenes``, or ``coco`` for COCO and any folder of its format."""
-    return 'scenes' if data == 'scenes' else 'coco'

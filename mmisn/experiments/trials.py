@@ -3,7 +3,7 @@
 A trial is a training and a test. Trials with the same training (Table 7 tests each model twice) share it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from mmengine.config import Config
 from .budget import Budget, budget_options
 from .data import Data
 from .keys import key_of_test, key_of_training
+from .kinds import PICTURE_KINDS
 from .options import apply_options, load_config, option_args
 from .tables import Entry, Row
 
+# Ends of the names of configs that say what data they are for.
+DATA_SUFFIXES = ('_scenes', '_coco', '_scenes-person', '_coco-person', '_mnist', '_cifar10')
 # Epochs of the network whose proposals negative chips are made of.
 NEGATIVES_EPOCHS = 2
 
@@ -90,6 +93,8 @@ class Trial:
         folder: Work folder of the test.
         key: Of everything that the result follows from.
         cfg: The test's config with all overrides.
+        weights: Other trainings whose checkpoints the test needs, by the option that takes each.
+        kind: Kind of data.
     """
 
     name: str
@@ -103,6 +108,13 @@ class Trial:
     folder: Path
     key: str
     cfg: Config = field(repr=False, compare=False)
+    weights: Mapping[str, Training] = field(default_factory=dict)
+    kind: str = 'coco'
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """All trainings that must be over before the test."""
+        return (self.training, *self.weights.values())
 
     @property
     def predictions(self) -> Path:
@@ -113,7 +125,9 @@ class Trial:
         """``mim test``."""
         command = ['mim', 'test', 'mmdet', self.test_config, '--checkpoint', str(self.training.checkpoint)]
         command += ['--gpus', str(gpus), '--work-dir', str(self.folder), *(['--tta'] if self.entry.tta else [])]
-        options = {**self.test_options, 'test_evaluator.outfile_prefix': str(self.folder / 'predictions')}
+        options = {**self.test_options, **{key: str(of.checkpoint) for key, of in self.weights.items()}}
+        if self.kind not in PICTURE_KINDS:
+            options['test_evaluator.outfile_prefix'] = str(self.folder / 'predictions')
         return [*command, *option_args(options)]
 
 
@@ -131,23 +145,48 @@ def make_trial(entry: Entry, data: Data, budget: Budget, seed: int, out: Path, n
     Raises:
         ValueError: If an option is unknown, or the config is one that the budget has no rule for.
     """
-    config = data.config_file(entry.config)
-    cfg = load_config(config)
+    training = make_training(entry.config, entry.options, data, budget, seed, out, negatives)
+    weights = {key: make_training(config, {}, data, budget, seed, out) for key, config in sorted(entry.weights.items())}
+    return _test_of(training, weights, entry, data, budget, seed)
+
+
+def make_training(
+    config: str,
+    row_options: Mapping[str, Any],
+    data: Data,
+    budget: Budget,
+    seed: int,
+    out: Path,
+    negatives: bool = False,
+) -> Training:
+    """Resolve a training.
+
+    Args:
+        config: Config file.
+        row_options: The row's overrides of it.
+        data: What it is run on.
+        budget: How much is trained.
+        seed: Seed of weights, order, chips and flips.
+        out: Work folders are made below it.
+        negatives: Whether it trains on negative chips.
+
+    Raises:
+        ValueError: If an option is unknown, or the config is one that the budget has no rule for.
+    """
+    file = data.config_file(config)
+    cfg = load_config(file)
     options: dict[str, Any] = {}
-    for changes in ({'randomness.seed': seed}, data.options(cfg), entry.options):
-        apply_options(cfg, changes, entry.config)
+    for changes in ({'randomness.seed': seed}, data.options(cfg), row_options):
+        apply_options(cfg, changes, config)
         options.update(changes)
-    check_negatives(cfg, negatives, entry.config)
+    check_negatives(cfg, negatives, config)
     changes = budget_options(cfg, budget, data.kind)
     cfg.merge_from_dict(changes)
     options.update(changes)
-    key = key_of_training(cfg, NEGATIVES_EPOCHS if negatives else None)
-    stem = f'{data.name}-{budget.name}_{_short(entry.config)}'
-    epochs = cfg.train_cfg.max_epochs
-    folder = out / 'runs' / f'{stem}_seed{seed}_{key[:8]}'
-    name = f'{_short(entry.config)}{", negatives" if negatives else ""}, seed {seed}'
-    training = Training(name, config, options, epochs, folder, key, negatives, cfg)
-    return _test_of(training, entry, data, budget, seed, stem)
+    key = key_of_training(cfg, NEGATIVES_EPOCHS if negatives else None, data.digest)
+    name = f'{_short(config)}{", negatives" if negatives else ""}, seed {seed}'
+    folder = out / 'runs' / f'{_stem(config, data, budget)}_seed{seed}_{key[:8]}'
+    return Training(name, file, options, cfg.train_cfg.max_epochs, folder, key, negatives, cfg)
 
 
 def check_negatives(cfg: Config, negatives: bool, where: str) -> None:
@@ -163,7 +202,9 @@ def check_negatives(cfg: Config, negatives: bool, where: str) -> None:
         raise ValueError(f'{where}: it trains on negative chips; the row must say negatives: true')
 
 
-def _test_of(training: Training, entry: Entry, data: Data, budget: Budget, seed: int, stem: str) -> Trial:
+def _test_of(
+    training: Training, weights: Mapping[str, Training], entry: Entry, data: Data, budget: Budget, seed: int
+) -> Trial:
     if entry.test_config == entry.config:
         config, cfg, options = training.config, load_config(training.config), dict(training.options)
         cfg.merge_from_dict(options)
@@ -174,17 +215,24 @@ def _test_of(training: Training, entry: Entry, data: Data, budget: Budget, seed:
         apply_options(cfg, options, entry.test_config)
     apply_options(cfg, entry.test_options, entry.test_config)
     options.update(entry.test_options)
+    # Where a checkpoint is says nothing of what is in it: the key of its training does.
+    apply_options(cfg, {key: of.key for key, of in weights.items()}, entry.test_config)
     if entry.tta and 'tta_model' not in cfg:
         raise ValueError(f'{entry.test_config}: tested with tta, but it has no tta_model')
     key = key_of_test(cfg, entry.tta, training.key)
-    name = f'{stem}_seed{seed}_{key[:8]}'
+    name = f'{_stem(entry.config, data, budget)}_seed{seed}_{key[:8]}'
     folder = training.folder / f'test_{key[:8]}'
-    return Trial(name, training, entry, data.name, budget, seed, config, options, folder, key, cfg)
+    return Trial(name, training, entry, data.name, budget, seed, config, options, folder, key, cfg, weights, data.kind)
+
+
+def _stem(config: str, data: Data, budget: Budget) -> str:
+    return f'{data.name}-{budget.name}_{_short(config)}'
 
 
 def _short(config: str) -> str:
     """A config's name without the data's, which stands before it."""
-    return Path(config).stem.removesuffix('_scenes').removesuffix('_coco')
+    name = Path(config).stem
+    return name.rpartition('_')[0] if name.endswith(DATA_SUFFIXES) else name
 
 
 def row_trials(row: Row, data: Data, budget: Budget, seeds: Sequence[int], out: Path) -> list[Trial]:

@@ -1,1 +1,10 @@
-from . import backbones, dense_heads, detectors, roi_heads, task_modules, test_time_augs  # noqa: F401
+from . import (  # noqa: F401
+    backbones,
+    classifiers,
+    dense_heads,
+    detectors,
+    roi_heads,
+    scale_nets,
+    task_modules,
+    test_time_augs,
+)

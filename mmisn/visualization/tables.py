@@ -43,9 +43,9 @@ def spread(values: Sequence[float]) -> float:
     return float(known.std(ddof=1)) if len(known) > 1 else float('nan')
 
 
-def spell_mean(values: Sequence[float]) -> str:
-    """Mean and, of several numbers, their ``spread``; ``-`` where there are none."""
+def spell_mean(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and, of several numbers, their ``spread``, with so many decimals; ``-`` where there are none."""
     if np.isnan(values).all():
         return '-'
-    mean, deviation = f'{np.nanmean(values):.1f}', spread(values)
-    return mean if np.isnan(deviation) else f'{mean} ± {deviation:.1f}'
+    mean, deviation = f'{np.nanmean(values):.{digits}f}', spread(values)
+    return mean if np.isnan(deviation) else f'{mean} ± {deviation:.{digits}f}'

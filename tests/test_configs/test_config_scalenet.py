@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from config_files import CONFIGS, build, load
+from mmdet.models.backbones import MobileNetV2, ResNet
 from mmdet.registry import METRICS, PARAM_SCHEDULERS, VISUALIZERS
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
@@ -15,7 +16,7 @@ from mmisn.models.backbones import PlainVGG
 
 FILES = sorted(p.relative_to(CONFIGS).as_posix() for p in (CONFIGS / 'scalenet').glob('scalenet_*.py'))
 NAME = re.compile(
-    r'scalenet_(?P<backbone>vgg16|mobilenetv2(-small)?)_(?P<head>areas6|areas3|octaves|regression)_'
+    r'scalenet_(?P<backbone>vgg16|mobilenetv2(-small)?|r18-small)_(?P<head>areas6|areas3|octaves|regression)_'
     r'1xb(?P<batch>\d+)(-(?P<epochs>\d+)e)?_(?P<data>coco|scenes|coco-mini)'
 )
 FACTORS = {'coco': 1, 'scenes': 0.4, 'coco-mini': 0.5}
@@ -36,6 +37,7 @@ def test_the_versions_that_there_are():
     heads = ('areas6', 'areas3', 'octaves', 'regression')
     expected = {(b, h, 'coco') for b in ('vgg16', 'mobilenetv2') for h in heads}
     expected |= {('mobilenetv2-small', h, 'scenes') for h in heads}
+    expected |= {('r18-small', h, 'scenes') for h in ('areas6', 'octaves')}
     assert found == expected | {('mobilenetv2', h, 'coco-mini') for h in ('areas6', 'octaves')}
 
 
@@ -75,7 +77,8 @@ def test_class_weights(file):
 @pytest.mark.parametrize('file', FILES)
 def test_network(file):
     name, cfg, net = tokens(file), load(file), build(file)
-    assert isinstance(net.backbone, PlainVGG) == (name['backbone'] == 'vgg16')
+    kind = {'vgg16': PlainVGG, 'r18-small': ResNet}.get(name['backbone'], MobileNetV2)
+    assert type(net.backbone) is kind
     assert cfg.starts_from_weights == ('small' not in name['backbone'])
     batch = torch.empty(2, 3, 96, 160, device='meta')
     stride = 1 if name['backbone'] == 'vgg16' else 2

@@ -1,12 +1,13 @@
 """The configs of detectors behind ScaleNet say what their file names and the paper say (Tables 5 and 6)."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from config_files import CONFIGS, build, load
-from mmdet.registry import METRICS, TRANSFORMS, VISUALIZERS
+from mmdet.registry import METRICS, PARAM_SCHEDULERS, TRANSFORMS, VISUALIZERS
 from mmengine.dataset import Compose
 
 from mmisn.chips import FocusChips, GridChips, PyramidChips, RecursiveChips
@@ -108,6 +109,7 @@ def test_scale_net_has_the_weights_of_its_own_training(file):
     assert used.get('view_size') == trained.get('view_size')
 
 
+@cache
 def load_with_weights(file):
     from mmengine.config import Config
 
@@ -123,6 +125,7 @@ def test_pipeline_and_pictures(file):
     Compose(cfg.test_dataloader.dataset.pipeline)
     assert VISUALIZERS.get(cfg.visualizer.type).__name__ == 'WindowVisualizer'
     assert METRICS.get(cfg.test_evaluator.type).__name__ == 'ScaleRangeCocoMetric'
+    assert cfg.custom_hooks[-1] == dict(type='ViewCostHook')
     assert ('segm' in cfg.test_evaluator.metric) == (tokens(file)['method'] == 'mask')
 
 
@@ -150,6 +153,8 @@ def test_fine_tuning(file):
         scales.add(round(float(result['scale_factor'][0]) / (result['img'].shape[1] / 160), 2))
     # A crop of half the sides, at the size of the whole: magnified twice as much.
     assert len(sizes) == 1 and scales == {1.0, 2.0}
+    for scheduler in cfg.param_scheduler:
+        assert PARAM_SCHEDULERS.get(scheduler.type) and scheduler.end in (1, 4, 500) and '_delete_' not in scheduler
     assert cfg.train_cfg.max_epochs == 4 and cfg.optim_wrapper.optimizer.lr == 0.002
 
 

@@ -143,8 +143,8 @@ def test_an_unknown_option_is_told_before_anything_runs(run, tmp_path):
 
 def test_unknown_tables(tool, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert tool.main(['table8']) == 2
-    assert "no table 'table8'; there are table1, table2" in capsys.readouterr().err
+    assert tool.main(['table99']) == 2
+    assert "no table 'table99'; there are " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.main([])
     assert tool.main(['--list']) == 0

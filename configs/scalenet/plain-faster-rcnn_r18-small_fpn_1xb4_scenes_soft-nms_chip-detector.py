@@ -1,0 +1,3 @@
+# Small profile: the detector as it is trained, soft-NMS.
+_base_ = './plain-faster-rcnn_r18-small_fpn_1xb4_scenes_chip-detector.py'
+model = dict(nms=dict(_delete_=True, type='soft_nms', method='gaussian', sigma=0.5, min_score=1e-3))

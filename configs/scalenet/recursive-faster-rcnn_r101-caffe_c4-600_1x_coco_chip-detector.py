@@ -1,0 +1,17 @@
+# Table 5, short side 600: ScaleNet's windows, rescaled at most twice.
+_base_ = [
+    './faster-rcnn_r101-caffe_c4-600_1x_coco.py',
+    '../_base_/chip_detectors/scalenet.py',
+]
+
+model = dict(_delete_=True, detector=_base_.model, **_base_.chip_detectors['recursive'])
+# All sizes of Table 6 times 0.75, but for ScaleNet's.
+model['generator'].update(level=(1000, 600), window=300, margin=24)
+model['window_filter'].update(scale_range=(0, 169), edge_margin=6)
+visualizer = dict(type='WindowVisualizer')
+custom_hooks = [dict(type='ViewCostHook')]
+
+# The raw image: chips are cut in the detector.
+test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'Resize']
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
