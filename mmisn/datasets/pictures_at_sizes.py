@@ -18,6 +18,9 @@ from .cifar10 import read_cifar10
 from .idx_files import read_mnist
 
 SizeAndNumber = int | Sequence[int]
+# Parts of the training set: the last pictures are held out, to choose settings on after a training on the others.
+HELD_OUT = 5000
+PARTS = {'train_part': slice(None, -HELD_OUT), 'held_out': slice(-HELD_OUT, None)}
 
 
 class PicturesAtSizes(Dataset):
@@ -30,7 +33,8 @@ class PicturesAtSizes(Dataset):
 
     Args:
         data_root: Folder of the files.
-        split: ``train`` or ``test``.
+        split: ``train`` or ``test``; or ``held_out``, the last 5,000 pictures of the training set, for settings to be
+            chosen on after a training on ``train_part``, its others.
         sizes: Sides in pixels that the pictures are resampled to; a size may be a pair with the number of pictures, the
             first ones, that it is made of.
         canvas: Side in pixels that smaller pictures are padded to with zeros.
@@ -59,7 +63,9 @@ class PicturesAtSizes(Dataset):
         if detour is not None and not (len(detour) == 2 and all(map(_is_positive, detour)) and detour[0] <= detour[1]):
             raise ValueError(f'{type(self).__name__}.detour must be a smallest and a largest side, got {detour!r}')
         self.detour = detour
-        self.images, self.labels = (part[:num_images] for part in self.read(data_root, split))
+        part = PARTS.get(split, slice(None))
+        found = self.read(data_root, 'train' if split in PARTS else split)
+        self.images, self.labels = (both[part][:num_images] for both in found)
         self.canvas, self.unit_size = canvas, unit_size
         pairs = [self._pair(size) for size in sizes]
         if not pairs or len({size for size, _ in pairs}) < len(pairs):

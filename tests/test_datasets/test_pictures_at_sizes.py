@@ -68,3 +68,18 @@ def test_bad_arguments(kwargs, message):
         kwargs['detour'] = (14.5, 28)
     with pytest.raises(ValueError, match=message):
         toy(**kwargs)
+
+
+def test_held_out_pictures_are_the_last_of_the_training_set_and_in_no_training_part():
+    read = {'train': np.arange(12_000), 'test': -np.arange(100)}
+
+    class Numbered(PicturesAtSizes):
+        read = staticmethod(lambda root, split: (np.zeros((len(labels := read[split]), 28, 28), np.uint8), labels))
+
+    def labels(split):
+        return Numbered('', split, (14,), canvas=28, unit_size=16).labels.tolist()
+
+    assert labels('held_out') == list(range(7_000, 12_000))
+    assert labels('train_part') == list(range(7_000))
+    assert labels('train_part') + labels('held_out') == labels('train')
+    assert labels('test') == read['test'].tolist()
