@@ -81,9 +81,9 @@ class KeypointVisualizer(DetLocalVisualizer):
         limb_width: float = 2.0,
         **kwargs: Any,
     ) -> None:
-        for name, value in dict(keypoint_radius=keypoint_radius, limb_width=limb_width).items():
+        for option, value in dict(keypoint_radius=keypoint_radius, limb_width=limb_width).items():
             if not value > 0:
-                raise ValueError(f'{name} must be positive, got {value!r}')
+                raise ValueError(f'{option} must be positive, got {value!r}')
         super().__init__(name, *args, **kwargs)
         self.keypoint_score_thr = keypoint_score_thr
         self.keypoint_radius = keypoint_radius

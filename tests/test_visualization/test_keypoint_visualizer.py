@@ -118,3 +118,8 @@ def test_parts_by_hand():
 def test_wrong_sizes_are_refused(changes):
     with pytest.raises(ValueError, match='must be positive'):
         VISUALIZERS.build(dict(type='KeypointVisualizer', name=str(changes), **changes))
+
+
+def test_it_has_the_name_that_it_is_given():
+    cfg = dict(type='KeypointVisualizer', name='one_of_two')
+    assert VISUALIZERS.build(cfg).instance_name == 'one_of_two'
