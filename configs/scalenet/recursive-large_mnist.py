@@ -1,6 +1,6 @@
 # Recursive-ScaleNet of Table 2: pictures larger than those of the training. For `mim test` with the checkpoint of the classifier;
 # the scale net's is named below.
-_base_ = './two-conv-classifier_1xb64-3e_mnist.py'
+_base_ = './two-conv-classifier_1xb64-6e_mnist.py'
 model = dict(
     _delete_=True,
     type='RescalingClassifier',

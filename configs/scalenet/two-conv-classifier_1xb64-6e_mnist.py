@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/runtime_pictures.py',
 ]
 model = dict(type='TwoConvClassifier', canvas=_base_.canvas, hidden=256)
-max_epochs = 3
+max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=max_epochs, eta_min=0, begin=0, end=max_epochs, convert_to_iter_based=True)
