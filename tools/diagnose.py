@@ -3,17 +3,21 @@
     python tools/diagnose.py CONFIG CHECKPOINT --out work_dirs/diagnosis
     python tools/diagnose.py CONFIG CHECKPOINT --out work_dirs/diagnosis --max-images 200 --iou-thr 0.75
 
-Tests as ``mim test mmdet CONFIG --checkpoint CHECKPOINT --tta`` does. Writes to the folder ``diagnosis.md`` (table and
-advice), ``diagnosis.csv`` (counts), ``diagnosis.png`` and ``objects.csv`` (a row per object).
+Tests as ``mim test mmdet CONFIG --checkpoint CHECKPOINT --tta`` does. Writes to the folder ``diagnosis.md`` (tables and
+advice), ``diagnosis.csv`` (counts), ``diagnosis.png`` and ``objects.csv`` (a row per object). The report also tells
+which view reports false positives of which scale, and what they are: second boxes of an object, boxes of an object of
+another class, loose boxes, parts of larger objects or background; ``false_positives.csv`` (counts) and
+``false_positives.png``.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 
-from mmisn.evaluation.diagnosis_advice import advise
+from mmisn.evaluation.diagnosis_advice import advise, advise_on_false_positives
 from mmisn.evaluation.diagnosis_run import Diagnosis, diagnose
 from mmisn.evaluation.diagnosis_summary import (
     count_octaves,
@@ -22,13 +26,19 @@ from mmisn.evaluation.diagnosis_summary import (
     octave_anchor,
     octave_rows,
 )
+from mmisn.evaluation.false_positive_summary import count_kinds, kind_count_rows, kind_rows, kind_rows_of_views
 from mmisn.visualization import markdown_table, write_csv
+from mmisn.visualization.false_positive_plot import plot_false_positives
 from mmisn.visualization.view_diagnosis_plot import plot_diagnosis
 
 EXPLANATION = """\
 Shares are of the objects of the octave. A view finds an object when testing with this view alone, range and suppression
 included, would. Merged: found in the end; lost in merging: found by some view, not in the end; found out of range only:
 seen by some view, but discarded by its range; found by no view: neither."""
+FALSE_POSITIVES = """\
+Detections of the merged result with a score of at least {}, by their own scale. True: matched with an object; twice: a
+better detection has it; other class: fits an object of another class; loose: overlaps one of its class, but fits badly;
+part: lies in a larger object of any class; background: none of these."""
 
 
 def write_diagnosis(diagnosis: Diagnosis, out: str | Path, title: str, anchor: float | None = None) -> str:
@@ -53,9 +63,34 @@ def write_diagnosis(diagnosis: Diagnosis, out: str | Path, title: str, anchor: f
     lines += [f'- {number} annotations left out: {reason}' for reason, number in sorted(diagnosis.left_out.items())]
     lines += ['', markdown_table(*octave_rows(table, views.names)), '', EXPLANATION, '']
     lines += [f'- {sentence}' for sentence in advise(states, table, views)]
+    lines += ['', '## False positives', '', write_false_positives(diagnosis, out, title, table.edges)]
     report = '\n'.join(lines)
     (out / 'diagnosis.md').write_text(report + '\n')
     return report
+
+
+def write_false_positives(diagnosis: Diagnosis, out: Path, title: str, edges: np.ndarray) -> str:
+    """Write table and picture of the false positives.
+
+    Args:
+        diagnosis: What was found.
+        out: Folder.
+        title: Heading of the picture.
+        edges: Of the octaves of the objects.
+
+    Returns:
+        The report in Markdown.
+    """
+    views, detections = diagnosis.views, diagnosis.detections
+    table = count_kinds(detections, len(views.names), edges)
+    write_csv(out / 'false_positives.csv', *kind_count_rows(table, views.names))
+    heading = f'{title}: false positives with a score of at least {diagnosis.fp_score_thr:g}'
+    plot_false_positives(table, views, heading).savefig(out / 'false_positives.png')
+    lines = [FALSE_POSITIVES.format(f'{diagnosis.fp_score_thr:g}'), '']
+    if detections.num_ignored:
+        lines += [f'- {detections.num_ignored} detections left out: in a crowd or what is marked "ignore"', '']
+    lines += [markdown_table(*kind_rows(table)), '', markdown_table(*kind_rows_of_views(table, views.names)), '']
+    return '\n'.join(lines + [f'- {sentence}' for sentence in advise_on_false_positives(table, views)])
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,6 +101,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, help='folder for table, picture and objects')
     parser.add_argument('--score-thr', type=float, default=0.05, help='detections below do not count (%(default)s)')
     parser.add_argument('--iou-thr', type=float, default=0.5, help='smallest IoU of a match (default: %(default)s)')
+    parser.add_argument(
+        '--fp-score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help='false positives below are not looked at; they hardly change AP (default: %(default)s)',
+    )
     parser.add_argument('--max-images', type=int, help='images to test, evenly spread (default: all)')
     parser.add_argument(
         '--octave-edge',
@@ -85,11 +127,14 @@ def main(argv: list[str] | None = None) -> None:
     try:
         cfg = Config.fromfile(args.config)
         cfg.merge_from_dict(args.cfg_options or {})
-        diagnosis = diagnose(cfg, args.checkpoint, device, args.iou_thr, args.score_thr, args.max_images)
+        thresholds = (args.iou_thr, args.score_thr, args.max_images, args.fp_score_thr)
+        diagnosis = diagnose(cfg, args.checkpoint, device, *thresholds)
         print(write_diagnosis(diagnosis, args.out, f'{Path(args.config).stem}', args.octave_edge))
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'\ndiagnosis.md, diagnosis.csv, diagnosis.png and objects.csv are in {args.out}')
+    print(
+        f'\ndiagnosis.md, diagnosis.csv, diagnosis.png, objects.csv and false_positives.{{csv,png}} are in {args.out}'
+    )
 
 
 if __name__ == '__main__':

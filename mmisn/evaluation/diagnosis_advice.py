@@ -1,4 +1,4 @@
-"""What the counts of ``diagnosis_summary`` mean for factors and range, in sentences.
+"""What the counts of ``diagnosis_summary`` and ``false_positive_summary`` mean for factors and range, in sentences.
 
 Shape shorthand: N objects, V views.
 """
@@ -6,6 +6,8 @@ Shape shorthand: N objects, V views.
 import numpy as np
 
 from .diagnosis_summary import OctaveTable, TestedViews
+from .false_positive_summary import FalsePositiveTable
+from .false_positives import BACKGROUND, LOOSE, OTHER_CLASS, PART, TRUE, TWICE
 from .view_diagnosis import DISCARDED, FOUND, LOST, MERGED, ONLY_DISCARDED
 from .view_diagnosis import ObjectStates as States
 
@@ -16,6 +18,22 @@ UNSEEN_WORTH_SAYING = 0.2
 NEXT_TO_NOTHING = 0.05
 # Share of the objects found by some view that views named as dispensable may cost together.
 DISPENSABLE_LOSS = 0.005
+# A view's false positives of an octave are spoken of if they are this many and this share of all false positives, and
+# their kind if it is this share of them.
+FALSE_POSITIVES_WORTH_SAYING = 10
+FALSE_SHARE_WORTH_SAYING = 0.05
+KIND_SHARE_WORTH_SAYING = 0.5
+
+_CHIPS = (
+    'negative chips (tools/mine_negative_chips.py, for training on chips), a narrower range or leaving the view out'
+)
+_OF_KINDS = {
+    TWICE: 'are found better by another detection: a narrower range or tta_model.nms are the settings to try.',
+    OTHER_CLASS: 'fit an object of another class: the classifier confuses them, factors and range hardly matter.',
+    LOOSE: 'fit an object of their class badly: a narrower range or leaving the view out are the settings to try.',
+    PART: f'are parts of larger objects: {_CHIPS} are the settings to try.',
+    BACKGROUND: f'are background: {_CHIPS} are the settings to try.',
+}
 
 
 def dispensable_views(found: np.ndarray, pixels: np.ndarray, loss: float = DISPENSABLE_LOSS) -> tuple[list[int], int]:
@@ -147,3 +165,36 @@ def _of_views(states: States, views: TestedViews) -> list[str]:
             'the AP before leaving them out: it also depends on scores and false positives.'
         )
     return said
+
+
+def advise_on_false_positives(table: FalsePositiveTable, views: TestedViews) -> list[str]:
+    """Sentences that say where which kind of false positives prevails, and what to try.
+
+    Args:
+        table: Counts.
+        views: What was tested.
+
+    Returns:
+        One sentence each; at least one.
+    """
+    total = int(table.false[:, -1].sum())
+    if not total:
+        return ['There are no false positives.']
+    enough = max(FALSE_POSITIVES_WORTH_SAYING, FALSE_SHARE_WORTH_SAYING * total)
+    said = []
+    for v, name in enumerate(views.names):
+        for kind, meaning in _OF_KINDS.items():
+            places = [
+                _place(table, v, row, kind)
+                for row in range(len(table.edges) - 1)
+                if table.false[v, row] >= enough
+                and table.counts[v, row, kind] >= KIND_SHARE_WORTH_SAYING * table.false[v, row]
+            ]
+            if places:
+                said.append(f'{name}: {" and ".join(places)} {meaning}')
+    return said or ['No view stands out by one kind of false positives.']
+
+
+def _place(table: FalsePositiveTable, view: int, row: int, kind: int) -> str:
+    count, false, true = table.counts[view, row, kind], table.false[view, row], table.counts[view, row, TRUE]
+    return f'{count:,} of its {false:,} false positives of {table.name(row)} px (beside {true:,} true ones)'

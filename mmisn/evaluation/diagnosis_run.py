@@ -1,4 +1,4 @@
-"""Run the diagnosis of ``view_diagnosis`` over the test set of a config."""
+"""Run ``view_diagnosis`` and ``false_positives`` over the test set of a config."""
 
 import contextlib
 import copy
@@ -22,8 +22,12 @@ from mmisn.models.test_time_augs import filters_of_views
 from mmisn.structures import clip_boxes, scales_of_boxes
 
 from .diagnosis_summary import TestedViews
+from .false_positives import DetectionKinds, kinds_of_detections
 from .view_diagnosis import ImageObjects, ObjectStates, diagnose_image
 from .view_recorder import RecordedImage, ViewRecorder, build_recorder, name_views
+
+CROWD, MARKED = IGNORED_REASONS = ('crowd', 'marked "ignore"')
+"""Reasons to leave an annotation out that make its box a region in which detections are not false positives."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Diagnosis:
         classes: Names of the classes.
         num_images: Images tested.
         left_out: For each reason the number of annotations of these images that are not diagnosed.
+        detections: What kind the detections of the merged result are.
+        fp_score_thr: Smallest score of these detections.
     """
 
     states: ObjectStates
@@ -43,6 +49,8 @@ class Diagnosis:
     classes: Sequence[str]
     num_images: int
     left_out: dict[str, int]
+    detections: DetectionKinds
+    fp_score_thr: float
 
 
 @dataclass
@@ -52,6 +60,7 @@ class _Seen:
     states: list[ObjectStates] = field(default_factory=list)
     geometry: list[np.ndarray] = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)
+    detections: list[DetectionKinds] = field(default_factory=list)
 
 
 def diagnose(
@@ -61,8 +70,9 @@ def diagnose(
     iou_thr: float = 0.5,
     score_thr: float = 0.05,
     max_images: int | None = None,
+    fp_score_thr: float = 0.3,
 ) -> Diagnosis:
-    """Test a detector as ``mim test --tta`` does, and tell which view found which object.
+    """Test a detector as ``mim test --tta`` does; tell which view found which object, and what false positives are.
 
     Args:
         cfg: A whole config with ``tta_model`` and ``tta_pipeline``; it is not changed.
@@ -71,6 +81,7 @@ def diagnose(
         iou_thr: Smallest IoU of a match, in (0, 1].
         score_thr: Detections below it do not count, in [0, 1].
         max_images: Images to look at, evenly spread over the test set; all by default.
+        fp_score_thr: Detections of the merged result below it are not looked at as false positives, in [0, 1].
 
     Raises:
         ValueError: If an option is out of its domain, the config has no test-time augmentation or tests on no COCO
@@ -79,6 +90,8 @@ def diagnose(
     """
     if not 0 < iou_thr <= 1 or not 0 <= score_thr <= 1:
         raise ValueError(f'an IoU threshold lies in (0, 1], a score threshold in [0, 1]; got {iou_thr}, {score_thr}')
+    if not 0 <= fp_score_thr <= 1:
+        raise ValueError(f'the score threshold of false positives lies in [0, 1], got {fp_score_thr}')
     if max_images is not None and max_images < 1:
         raise ValueError(f'max_images must be at least 1, got {max_images}')
     init_default_scope(cfg.get('default_scope') or 'mmdet')
@@ -95,9 +108,16 @@ def diagnose(
             seen.left_out.update(objects.left_out)
             seen.states.append(_diagnose_recorded(objects, image, recorder, iou_thr, score_thr))
             seen.geometry.append(_geometry(image, recorder))
-    views = _views(names, np.stack(seen.geometry))
-    classes = dataset.metainfo['classes']
-    return Diagnosis(ObjectStates.join(seen.states), views, classes, len(seen.states), dict(seen.left_out))
+            seen.detections.append(kinds_of_detections(objects, image.merged, fp_score_thr, iou_thr))
+    return Diagnosis(
+        ObjectStates.join(seen.states),
+        _views(names, np.stack(seen.geometry)),
+        dataset.metainfo['classes'],
+        len(seen.states),
+        dict(seen.left_out),
+        DetectionKinds.join(seen.detections),
+        fp_score_thr,
+    )
 
 
 def _test_dataset(cfg: Config, max_images: int | None):
@@ -120,7 +140,8 @@ def objects_of_annotations(coco: COCO, image_id: int | str, labels: dict, image_
     """The objects of an image that a test can find.
 
     Crowds are no single object, and in COCO's matching they never take a detection from one; they are left out and
-    counted, as are annotations marked ``ignore``, of other classes, and without area inside the image.
+    counted, as are annotations marked ``ignore``, of other classes, and without area inside the image. Boxes of crowds
+    and of those marked are kept as regions to ignore.
 
     Args:
         coco: Annotations.
@@ -128,20 +149,27 @@ def objects_of_annotations(coco: COCO, image_id: int | str, labels: dict, image_
         labels: Label of each category id.
         image_wh: Width and height of the image.
     """
-    kept, left_out = [], Counter()
+    kept, ignored, left_out = [], [], Counter()
     for ann in coco.imgToAnns.get(image_id, []):
         reason = _reason_to_skip(ann, labels, image_wh)
         if reason is None:
             kept.append(ann)
-        else:
-            left_out[reason] += 1
+            continue
+        left_out[reason] += 1
+        if reason in IGNORED_REASONS:
+            ignored.append(ann)
     return ImageObjects(
         image_id,
         [a['id'] for a in kept],
-        np.array([_xyxy(a) for a in kept], np.float64).reshape(-1, 4),
-        np.array([labels[a['category_id']] for a in kept], np.int64),
+        *_boxes_and_labels(kept, labels),
         dict(left_out),
+        *_boxes_and_labels(ignored, labels),
     )
+
+
+def _boxes_and_labels(anns: Sequence[dict], labels: dict) -> tuple[np.ndarray, np.ndarray]:
+    boxes = np.array([_xyxy(a) for a in anns], np.float64).reshape(-1, 4)
+    return boxes, np.array([labels[a['category_id']] for a in anns], np.int64)
 
 
 def _xyxy(ann: dict) -> list[float]:
@@ -153,9 +181,9 @@ def _reason_to_skip(ann: dict, labels: dict, image_wh: tuple[int, int]) -> str |
     if ann['category_id'] not in labels:
         return 'of a category that is not among the classes'
     if ann.get('iscrowd'):
-        return 'crowd'
+        return CROWD
     if ann.get('ignore'):
-        return 'marked "ignore"'
+        return MARKED
     shown = clip_boxes(np.array(_xyxy(ann), np.float64), image_wh)
     return None if scales_of_boxes(shown) > 0 else 'a box without area in the image'
 

@@ -56,7 +56,12 @@ class OctaveTable:
 
     def name(self, row: int) -> str:
         """``12.8-25.6``, or ``all``."""
-        return 'all' if row == len(self.edges) - 1 else f'{self.edges[row]:.4g}-{self.edges[row + 1]:.4g}'
+        return octave_name(self.edges, row)
+
+
+def octave_name(edges: np.ndarray, row: int) -> str:
+    """``12.8-25.6``; ``all`` for the row after the last octave's."""
+    return 'all' if row == len(edges) - 1 else f'{edges[row]:.4g}-{edges[row + 1]:.4g}'
 
 
 def count_octaves(states: States, anchor: float = 1.0) -> OctaveTable:
@@ -71,7 +76,7 @@ def count_octaves(states: States, anchor: float = 1.0) -> OctaveTable:
     """
     if not 0 < anchor < math.inf:
         raise ValueError(f'an edge of octaves must be > 0 and finite, got {anchor}')
-    edges = _octave_edges(states.scales, anchor)
+    edges = edges_of_scales(states.scales, anchor)
     rows = np.searchsorted(edges, states.scales, side='right') - 1
     masks = [rows == i for i in range(len(edges) - 1)] + [np.ones(len(states), bool)]
     unseen = (states.merged == UNSEEN) & states.in_range.any(axis=1)
@@ -86,8 +91,16 @@ def count_octaves(states: States, anchor: float = 1.0) -> OctaveTable:
     )
 
 
-def _octave_edges(scales: np.ndarray, anchor: float) -> np.ndarray:
-    """Edges anchor * 2^k of the octaves from the smallest scale's to the largest scale's."""
+def edges_of_scales(scales: np.ndarray, anchor: float) -> np.ndarray:
+    """Edges of the octaves from the smallest scale's to the largest scale's.
+
+    Args:
+        scales: (N,) pixels, > 0; none give the octave above ``anchor``.
+        anchor: One of the edges is this times a power of two.
+
+    Returns:
+        (B + 1,) ascending.
+    """
     if len(scales) == 0:
         return anchor * np.array([1.0, 2.0])
     first, last = (math.floor(math.log2(s / anchor)) for s in (scales.min(), scales.max()))

@@ -7,18 +7,16 @@ greedily by score.
 Shape shorthand: N objects, V views, R reports (lists of detections), M detections of a report.
 """
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from mmengine.structures import InstanceData
-from pycocotools import mask as mask_utils
-from pycocotools.cocoeval import COCOeval
 
 from mmisn.models.test_time_augs import DEFAULT_NMS, filters_of_views, merge_views
 from mmisn.structures import Chip, ScaleRange, ViewFilter, clip_boxes, scales_of_boxes
+
+from .report_matching import box_overlaps, match_scores
 
 VIEW_STATES = ('found', 'discarded', 'missed', 'out of range')
 FOUND, DISCARDED, MISSED, OUT_OF_RANGE = range(4)
@@ -46,6 +44,9 @@ class ImageObjects:
         boxes_xyxy: (N, 4) float64 boxes in original pixels, as annotated.
         labels: (N,) classes.
         left_out: For each reason the number of annotations that are not among the objects.
+        ignored_xyxy: (I, 4) boxes of the left out annotations in which detections are not false positives: crowds, and
+            those marked to be ignored.
+        ignored_labels: (I,) their classes.
     """
 
     image_id: int | str
@@ -53,6 +54,8 @@ class ImageObjects:
     boxes_xyxy: np.ndarray
     labels: np.ndarray
     left_out: Mapping[str, int] = field(default_factory=dict)
+    ignored_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    ignored_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
 
 @dataclass(frozen=True)
@@ -183,80 +186,10 @@ def _rivals(objects: ImageObjects, lost: np.ndarray, merged: InstanceData) -> np
     if 'view_ids' not in merged or len(merged) == 0:
         return rivals
     labels, view_ids = merged.labels.cpu().numpy(), merged.view_ids.cpu().numpy()
-    boxes = _xywh(merged.bboxes.double().cpu().numpy())
+    boxes = merged.bboxes.double().cpu().numpy()
     for i in np.flatnonzero(lost):
-        overlaps = mask_utils.iou(boxes, _xywh(objects.boxes_xyxy[i : i + 1]), [0])[:, 0]
+        overlaps = box_overlaps(boxes, objects.boxes_xyxy[i : i + 1])[:, 0]
         overlaps[labels != objects.labels[i]] = 0
         if overlaps.max() >= RIVAL_IOU:
             rivals[i] = view_ids[overlaps.argmax()]
     return rivals
-
-
-def match_scores(
-    boxes_xyxy: np.ndarray, labels: np.ndarray, reports: Sequence[InstanceData], iou_thr: float
-) -> np.ndarray:
-    """Match each report's detections with the objects: pycocotools' own matching.
-
-    Args:
-        boxes_xyxy: (N, 4) boxes of the objects.
-        labels: (N,) their classes.
-        reports: R lists of detections, with ``bboxes``, ``scores`` and ``labels``.
-        iou_thr: Smallest IoU of a match.
-
-    Returns:
-        (R, N) score of the detection that each object is matched with, NaN for none.
-    """
-    scores = np.full((len(reports), len(boxes_xyxy)), np.nan)
-    if scores.size == 0:
-        return scores
-    evaluator = _ReportMatching(boxes_xyxy, labels, reports, iou_thr)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator.evaluate()
-    for result in evaluator.evalImgs:
-        if result is None:
-            continue
-        score_of = dict(zip(result['dtIds'], result['dtScores']))
-        for gt_id, dt_id in zip(result['gtIds'], result['gtMatches'][0]):
-            if dt_id > 0:
-                scores[result['image_id'], gt_id - 1] = score_of[dt_id]
-    return scores
-
-
-class _ReportMatching(COCOeval):
-    """COCOeval of one image, whose reports take the place of its images; ids count from 1, for 0 means "no match"."""
-
-    def __init__(
-        self, boxes_xyxy: np.ndarray, labels: np.ndarray, reports: Sequence[InstanceData], iou_thr: float
-    ) -> None:
-        super().__init__(iouType='bbox')
-        self.params.imgIds = list(range(len(reports)))
-        self.params.catIds = np.unique(labels).tolist()
-        self.params.iouThrs = np.array([iou_thr], np.float64)
-        self.params.areaRng = [(0, np.inf)]
-        self.params.areaRngLbl = ['all']
-        self.params.maxDets = [max(1, *(len(r) for r in reports))]
-        self._objects = _records(boxes_xyxy, labels)
-        self._reports = [
-            _records(r.bboxes.double().cpu().numpy(), r.labels.cpu().numpy(), r.scores.double().cpu().numpy())
-            for r in reports
-        ]
-
-    def _prepare(self) -> None:
-        for number, detections in enumerate(self._reports):
-            for label in self.params.catIds:
-                # Records of their own: the evaluation writes into them.
-                self._gts[number, label] = [dict(r) for r in self._objects if r['category_id'] == label]
-                self._dts[number, label] = [r for r in detections if r['category_id'] == label]
-
-
-def _records(boxes_xyxy: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None) -> list[dict]:
-    scores = np.zeros(len(labels)) if scores is None else scores
-    boxes = _xywh(boxes_xyxy).tolist()
-    return [
-        dict(id=i, category_id=label, bbox=box, area=box[2] * box[3], score=score, ignore=0, iscrowd=0)
-        for i, (box, label, score) in enumerate(zip(boxes, labels.tolist(), scores.tolist()), 1)
-    ]
-
-
-def _xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)

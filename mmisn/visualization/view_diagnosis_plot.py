@@ -35,18 +35,23 @@ def plot_diagnosis(table: OctaveTable, views: TestedViews, title: str = '') -> F
         views: What was tested.
         title: Heading.
     """
-    num_octaves, num_views = len(table.edges) - 1, len(views.names)
-    width = 1.5 + max(4.0, 0.95 * num_views) + 6.0
-    figure = Figure(figsize=(width, 2.4 + 0.62 * num_octaves), dpi=110, layout='constrained', facecolor='white')
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[max(4.0, 0.95 * num_views), 5.0])
-    if title:
-        figure.suptitle(title, weight='bold')
+    figure, left, right = two_panels(len(table.edges) - 1, len(views.names), title)
     _draw_cells(left, table, views)
-    _draw_ranges(left, table, views)
+    draw_ranges(left, table.edges, views)
     _draw_outcomes(right, table)
     _finish(left, right, table, views)
     return figure
+
+
+def two_panels(num_octaves: int, num_views: int, title: str) -> tuple[Figure, Axes, Axes]:
+    """A figure with room for a heat table on the left and for bars on the right, one row per octave."""
+    width = max(4.0, 0.95 * num_views)
+    figure = Figure((width + 7.5, 2.4 + 0.62 * num_octaves), dpi=110, layout='constrained', facecolor='white')
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[width, 5.0])
+    if title:
+        figure.suptitle(title, weight='bold')
+    return figure, left, right
 
 
 def _draw_cells(axes: Axes, table: OctaveTable, views: TestedViews) -> None:
@@ -77,8 +82,15 @@ def _draw_cells(axes: Axes, table: OctaveTable, views: TestedViews) -> None:
             axes.text(*place, extra, ha='left', va='center', color='#c06000' if share <= 0.6 else '#ffd9a0', fontsize=9)
 
 
-def _draw_ranges(axes: Axes, table: OctaveTable, views: TestedViews) -> None:
-    bottom, top = np.log2(table.edges[[0, -1]])
+def draw_ranges(axes: Axes, edges: np.ndarray, views: TestedViews) -> None:
+    """Draw a frame around each view's range.
+
+    Args:
+        axes: View i is from x = i to i + 1; y is the binary logarithm of the scale.
+        edges: Of the octaves shown, original px.
+        views: What was tested.
+    """
+    bottom, top = np.log2(edges[[0, -1]])
     for view, (lower, upper) in enumerate(views.bounds):
         if lower == 0 and upper == math.inf:
             continue
@@ -111,16 +123,8 @@ def _draw_outcomes(axes: Axes, table: OctaveTable) -> None:
 
 
 def _finish(left: Axes, right: Axes, table: OctaveTable, views: TestedViews) -> None:
-    edges = np.log2(table.edges)
-    left.set_ylim(edges[0], edges[-1])
-    left.yaxis.set_major_locator(FixedLocator(edges.tolist()))
-    left.set_yticklabels([f'{e:.4g}' for e in table.edges])
-    left.yaxis.set_minor_locator(NullLocator())
+    label_cells(left, table.edges, views)
     left.set_ylabel('object scale sqrt(w h), original px')
-    labels = [f'{n}\n{m:.3g} Mpx' for n, m in zip(views.names, views.megapixels)]
-    left.set_xticks(np.arange(len(labels)) + 0.5, labels)
-    left.tick_params(length=0)
-    left.set_xlim(0, len(labels))
     title = 'Found by each view, % of the objects'
     if any(lower > 0 or upper < math.inf for lower, upper in views.bounds):
         title += '\n(+ seen but discarded, frame: its range)'
@@ -129,7 +133,25 @@ def _finish(left: Axes, right: Axes, table: OctaveTable, views: TestedViews) -> 
     right.set_xticks(range(0, 101, 20))
     right.set_xlabel('% of the objects')
     right.set_title('Merged result', fontsize=11)
-    right.tick_params(axis='y', length=0)
-    for axes in (left, right):
-        axes.spines[['top', 'right', 'left', 'bottom']].set_visible(False)
-    right.legend(loc='upper center', bbox_to_anchor=(0.45, -0.1), ncols=2, frameon=False, fontsize=9)
+    finish_bars(right)
+
+
+def label_cells(axes: Axes, edges: np.ndarray, views: TestedViews) -> None:
+    """Label views and octaves of a heat table, placed as in ``draw_ranges``."""
+    places = np.log2(edges)
+    axes.set_ylim(places[0], places[-1])
+    axes.yaxis.set_major_locator(FixedLocator(places.tolist()))
+    axes.set_yticklabels([f'{e:.4g}' for e in edges])
+    axes.yaxis.set_minor_locator(NullLocator())
+    labels = [f'{n}\n{m:.3g} Mpx' for n, m in zip(views.names, views.megapixels)]
+    axes.set_xticks(np.arange(len(labels)) + 0.5, labels)
+    axes.tick_params(length=0)
+    axes.set_xlim(0, len(labels))
+    axes.spines[['top', 'right', 'left', 'bottom']].set_visible(False)
+
+
+def finish_bars(axes: Axes) -> None:
+    """Legend below, no frame."""
+    axes.tick_params(axis='y', length=0)
+    axes.spines[['top', 'right', 'left', 'bottom']].set_visible(False)
+    axes.legend(loc='upper center', bbox_to_anchor=(0.45, -0.1), ncols=2, frameon=False, fontsize=9)

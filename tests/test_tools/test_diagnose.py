@@ -153,6 +153,63 @@ def test_whole(tool, tested, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / 'd' / 'diagnosis.png')) is not None
 
 
+def _shares_inside(boxes, region):
+    """Share of each box that lies in the region, corners x1, y1, x2, y2."""
+    wh = (np.minimum(boxes[:, 2:], region[2:]) - np.maximum(boxes[:, :2], region[:2])).clip(0)
+    return wh.prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _reported(folder, objects, edges):
+    """Detections with a score of at least 0.1 by view and octave, and how many of them are in regions to ignore."""
+    detector = build_tiny_detector(tiny_faster_rcnn_cfg(), spread=60.0)
+    detector.load_state_dict(torch.load(folder / 'weights.pth', weights_only=True)['state_dict'])
+    ignored, counts = 0, np.zeros((3, len(edges) - 1), int)
+    for i in range(3):
+        found = _merged(folder / f'{i}.png', detector).pred_instances
+        found = found[found.scores >= 0.1]
+        matched = [float(o['merged_score']) for o in objects if o['image_id'] == str(70 + i) and o['merged_score']]
+        regions = {2: (10, 10, 60, 60), 1: (10, 10, 30, 30)} if i == 1 else {}
+        boxes, labels = found.bboxes.double().numpy(), found.labels.tolist()
+        for box, label, score, view in zip(boxes, labels, found.scores.tolist(), found.view_ids.tolist()):
+            free = min([abs(score - s) for s in matched], default=1) > 5e-4
+            if label in regions and free and _shares_inside(box[None], np.array(regions[label]))[0] >= 0.9:
+                ignored += 1
+                continue
+            scale = max(math.sqrt((box[2:] - box[:2]).prod()), edges[0])
+            counts[view, np.searchsorted(edges, scale, side='right') - 1] += 1
+    return counts, ignored
+
+
+def test_false_positives(tool, tested, tmp_path, capsys):
+    folder, _ = tested
+    out = tmp_path / 'd'
+    options = ['--iou-thr', '0.9', '--fp-score-thr', '0.1', '--score-thr', '0.1']
+    tool.main([str(folder / 'config.py'), str(folder / 'weights.pth'), '--out', str(out), *options])
+    objects = _rows(out / 'objects.csv')
+    rows = {(r['view'], float(r['lower_px']), float(r['upper_px'])): r for r in _rows(out / 'false_positives.csv')}
+    kinds = ('true', 'twice', 'other class', 'loose', 'part', 'background')
+    edges = sorted({k[1] for k in rows} | {k[2] for k in rows})
+    octaves = [*zip(edges[:-1], edges[1:])]
+    expected, ignored = _reported(folder, objects, edges)
+    assert expected.sum() > 20
+    for v, view in enumerate(('x2', 'x1', 'x0.5')):
+        assert [sum(int(rows[(view, *o)][k]) for k in kinds) for o in octaves] == expected[v].tolist()
+        for k in kinds:
+            assert int(rows[(view, edges[0], edges[-1])][k]) == sum(int(rows[(view, *o)][k]) for o in octaves)
+    total = {k: int(rows[('all', edges[0], edges[-1])][k]) for k in kinds}
+    assert total['true'] == sum(o['merged'] == 'found' for o in objects) > 0
+    text = (out / 'diagnosis.md').read_text().split('\n## False positives\n')[1]
+    assert f'- {ignored} detections left out: in a crowd or what is marked "ignore"\n' in text
+    assert ignored > 0
+    assert 'score of at least 0.1' in text
+    line = next(line for line in text.splitlines() if line.startswith('| all '))
+    cells = [c.strip() for c in line.strip('|').split('|')]
+    assert cells[1:4] == [str(v) for v in (expected.sum(), total['true'], expected.sum() - total['true'])]
+    assert cells[5:] == [str(total[k]) for k in kinds[1:]]
+    assert text.strip() in capsys.readouterr().out
+    assert cv2.imread(str(out / 'false_positives.png')) is not None
+
+
 def test_views_and_fewer_images(tested):
     folder, anns = tested
     cfg = Config.fromfile(folder / 'config.py')
@@ -194,7 +251,12 @@ def test_objects_are_those_of_the_file(tested):
     corners = [[x, y, x + w, y + h] for x, y, w, h in (a['bbox'] for a in expected)]
     np.testing.assert_array_equal(objects.boxes_xyxy, corners)
     assert [CATEGORY_IDS[v] for v in objects.labels] == [a['category_id'] for a in expected]
+    assert len(objects.ignored_xyxy) == len(objects.ignored_labels) == 0
     assert len(objects_of_annotations(coco, 72, labels, IMAGE_WH).boxes_xyxy) == 0
+    # Crowds and what is marked, but neither other classes nor boxes out of the image.
+    ignored = objects_of_annotations(coco, 71, labels, IMAGE_WH)
+    assert ignored.ignored_xyxy.tolist() == [[10, 10, 60, 60], [10, 10, 30, 30]]
+    assert ignored.ignored_labels.tolist() == [2, 1]
 
 
 def test_errors(tool, tested, tmp_path):
@@ -206,6 +268,8 @@ def test_errors(tool, tested, tmp_path):
             tool.main([config, weights, '--out', str(tmp_path / 'd'), *options])
 
     fails(r'error: an IoU threshold lies in \(0, 1\], a score threshold in \[0, 1\]; got 0.0, 0.05', '--iou-thr', '0')
+    fails(r'error: the score threshold of false positives lies in \[0, 1\], got 1.5', '--fp-score-thr', '1.5')
+    fails(r'false positives lies in \[0, 1\], got nan', '--fp-score-thr', 'nan')
     fails('error: max_images must be at least 1, got 0', '--max-images', '0')
     fails('error: an edge of octaves must be > 0 and finite, got -1.0', '--octave-edge', '-1', '--max-images', '1')
     fails('can not be found', weights=str(folder / 'none.pth'))
