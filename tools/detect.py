@@ -2,7 +2,7 @@
 
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 4 2 1 0.5 0.25 --range 16 560 --flip
-    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000
+    python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000 --overlap 64
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --generator recursive --scale-net NET_CONFIG \
         NET_CHECKPOINT --generator-options window=400 margin=16 --batch-size 8 --draw-windows
 
@@ -216,6 +216,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--no-pictures', action='store_true', help='write the json files only')
     parser.add_argument('--batch-size', type=int, help='views of equal size that are computed together')
     parser.add_argument('--max-pixels', type=int, help='cut larger views into overlapping tiles of so many pixels')
+    parser.add_argument(
+        '--overlap',
+        type=int,
+        help='with --max-pixels: view px that tiles share at least (default: a quarter of a tile)',
+    )
     parser.add_argument('--edge-margin', type=float, help='drop boxes so near to a tile edge, view px (default: 2)')
     parser.add_argument('--max-per-img', type=int, help='detections per image (default: 100)')
     parser.add_argument('--no-masks', action='store_true', help='leave out the mask head, boxes alone are detected')
@@ -241,7 +246,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Detect and report."""
     args = parse_args(argv)
-    views = dict(levels=args.levels, flip=args.flip, max_pixels=args.max_pixels, edge_margin=args.edge_margin)
+    views = {k: getattr(args, k) for k in ('levels', 'flip', 'max_pixels', 'overlap', 'edge_margin')}
     views.update({k: v for k in ('batch_size', 'max_per_img') if (v := getattr(args, k)) is not None})
     if args.no_masks:
         views['masks'] = False

@@ -26,6 +26,9 @@ from .levels import (
     level_size,
 )
 
+# Starts and length of the tiles along an axis in original pixels, and their length in view pixels.
+_Axis = tuple[list[int], int, int]
+
 
 def pyramid_views(
     image_wh: tuple[int, int],
@@ -63,7 +66,8 @@ def pyramid_views(
 def tile_chip(whole: Chip, max_pixels: int, overlap: int | None = None) -> list[Chip]:
     """Cut a view of the whole image into overlapping tiles of equal size.
 
-    Tiles are as near to a square as the image allows; among those that need the same number of tiles, the smallest.
+    Tiles are as near to a square as the image allows, or oblongs of at most 1:2 where fewer of these reach; among those
+    that need the same number of tiles, the smallest.
 
     Args:
         whole: Starts at the image's top left corner; not flipped.
@@ -86,7 +90,7 @@ def tile_chip(whole: Chip, max_pixels: int, overlap: int | None = None) -> list[
                 f'px of an image of {whole.wh[0]}x{whole.wh[1]} px; raise max_pixels or lower overlap'
             )
         axes.append(axis)
-    (lefts, width, view_width), (tops, height, view_height) = axes
+    (lefts, width, view_width), (tops, height, view_height) = _fewer_tiles(whole, max_pixels, overlap, axes)
     size_wh = (view_width, view_height)
     return [Chip((x, y, x + width, y + height), size_wh) for y in tops for x in lefts]
 
@@ -102,30 +106,65 @@ def _longest_sides(size_wh: tuple[int, int], max_pixels: int) -> tuple[int, int]
     return square, square
 
 
-def _tile_axis(side: int, size: int, longest: int, overlap: int | None) -> tuple[list[int], int, int] | None:
-    """Cut one axis.
+def _fewer_tiles(whole: Chip, max_pixels: int, overlap: int | None, axes: list[_Axis]) -> Sequence[_Axis]:
+    """The grid of the fewest and then the smallest tiles that are not longer than twice their width, or ``axes``."""
+    best, fewest = axes, (math.prod(len(a[0]) for a in axes), math.prod(a[2] for a in axes))
+    # Smaller tiles than those of max_pixels need not be tried.
+    least = math.ceil(whole.num_pixels / max_pixels)
+    for num_x in range(1, fewest[0] + 1):
+        for num_y in range(max(1, math.ceil(least / num_x)), fewest[0] // num_x + 1):
+            grid = [_axis_of(*sides, num, overlap) for *sides, num in zip(whole.wh, whole.size_wh, (num_x, num_y))]
+            if None in grid:
+                continue
+            sizes = [axis[2] for axis in grid]
+            cost = (num_x * num_y, math.prod(sizes))
+            if cost[1] <= max_pixels and max(sizes) <= 2 * min(sizes) and cost < fewest:
+                best, fewest = grid, cost
+    return best
 
-    Args:
-        side: Of the image, in original pixels.
-        size: Of the whole view, in view pixels.
-        longest: Side of a tile in view pixels, at most.
-        overlap: In view pixels.
+
+def _tile_axis(side: int, size: int, longest: int, overlap: int | None) -> _Axis | None:
+    """Cut one axis of ``side`` original and ``size`` view pixels; a tile has ``longest`` view pixels at most.
 
     Returns:
-        Starts and length of the tiles in original pixels, and their length in view pixels; ``None`` if it cannot be.
+        ``None`` if it cannot be.
     """
     if longest >= size:
         return [0], side, size
     length = longest * side // size
     if length < 1:
         return None
-    # Rounding changes a tile's size by up to half a view pixel, and with it its factor: hence one pixel more.
-    shared = math.ceil(length / 4) if overlap is None else math.ceil((overlap + 1) * side / size)
+    shared = _shared(length, side, size, overlap)
     if shared >= length:
         return None
     num_tiles = 1 + math.ceil((side - length) / (length - shared))
     # The same number of tiles reaches from end to end with a shorter tile, too.
     length = math.ceil((side + (num_tiles - 1) * shared) / num_tiles)
+    return _placed(side, size, num_tiles, length)
+
+
+def _axis_of(side: int, size: int, num_tiles: int, overlap: int | None) -> _Axis | None:
+    """Cut one axis into so many tiles, as short as can be; see ``_tile_axis``."""
+    if num_tiles == 1:
+        return [0], side, size
+    length = math.ceil(4 * side / (3 * num_tiles + 1))  # of tiles that share a quarter, before rounding
+    for _ in range(2):
+        shared = _shared(length, side, size, overlap)
+        length = math.ceil((side + (num_tiles - 1) * shared) / num_tiles)
+    return _placed(side, size, num_tiles, length) if shared < length < side else None
+
+
+def _shared(length: int, side: int, size: int, overlap: int | None) -> int:
+    """Original pixels that neighbouring tiles of a length share."""
+    if overlap is None:
+        return math.ceil(length / 4)
+    if size % side == 0:
+        return math.ceil(overlap * side / size)
+    # Rounding changes a tile's size by up to half a view pixel, and with it its factor: hence one pixel more.
+    return math.ceil((overlap + 1) * side / size)
+
+
+def _placed(side: int, size: int, num_tiles: int, length: int) -> _Axis:
     starts = [i * (side - length) // (num_tiles - 1) for i in range(num_tiles)]
     return starts, length, max(1, int(length * size / side + 0.5))
 

@@ -31,10 +31,19 @@ def test_only_levels_that_are_too_large_are_tiled():
     tiles = views[:-2]
     assert [t.flip for t in tiles] == [False, True] * (len(tiles) // 2)
     assert [t.flipped(False) for t in tiles[::2]] == [t.flipped(False) for t in tiles[1::2]]
-    # A square of 1228800 px has a side of 1108, at factor 4 of 277 px, of which 26 are shared: three columns, two rows.
-    # The shortest sides with which as many reach: (640 + 2 * 26) / 3 = 231, (480 + 26) / 2 = 253.
-    assert [t.xyxy for t in tiles[::2]] == [(x, y, x + 231, y + 253) for y in (0, 227) for x in (0, 204, 409)]
-    assert {t.size_wh for t in tiles} == {(924, 1012)}
+    # A square of 1228800 px has a side of 1108, at factor 4 of 277 px, of which 25 are shared: three columns, two rows.
+    # The shortest sides with which as many reach: (640 + 2 * 25) / 3 = 230, (480 + 25) / 2 = 252.5.
+    assert [t.xyxy for t in tiles[::2]] == [(x, y, x + 230, y + 253) for y in (0, 227) for x in (0, 205, 410)]
+    assert {t.size_wh for t in tiles} == {(920, 1012)}
+
+
+def test_oblong_tiles_where_fewer_of_them_reach():
+    # A square of 1.31 Mpix has a side of 1144: three would be needed along 2560 px. Two of 1312 x 992 px reach, too.
+    tiles = pyramid_views((640, 480), [4], max_pixels=1_310_000, overlap=64)
+    assert [t.xyxy for t in tiles] == [(x, y, x + 328, y + 248) for y in (0, 232) for x in (0, 312)]
+    assert {t.size_wh for t in tiles} == {(1312, 992)}
+    # Two columns of 1312 x 1920 px would be more than max_pixels, five of 563 x 1920 px too long.
+    assert len(pyramid_views((640, 480), [4], max_pixels=1_100_000, overlap=64)) == 6
 
 
 def test_a_level_of_exactly_max_pixels_is_not_tiled():
@@ -103,9 +112,9 @@ def test_an_object_up_to_the_overlap_lies_whole_in_some_tile(tiling, seed):
 
 
 def test_tiles_of_a_strip_keep_its_height():
-    # Tiles of 100 px that share 20: 12 reach 980, so 13 are needed, for which (1000 + 12 * 20) / 13 = 96 px do.
+    # Tiles of 100 px that share 19: 12 reach 991, so 13 are needed, for which (1000 + 12 * 19) / 13 = 94.5 px do.
     tiles = pyramid_views((1000, 10), [1], max_pixels=1000, overlap=19)
-    assert [t.xyxy for t in tiles] == [(i * 904 // 12, 0, i * 904 // 12 + 96, 10) for i in range(13)]
+    assert [t.xyxy for t in tiles] == [(i * 905 // 12, 0, i * 905 // 12 + 95, 10) for i in range(13)]
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,8 @@ def test_settings_of_the_configs():
     assert notes == ['views: x1, x2 (the default); each reports all scales']
     wrapped, _ = wrap_in_chip_detector(isn, levels=[1], scale_range=(0, 99), flip=True, max_pixels=10**6, batch_size=3)
     assert wrapped.generator == dict(type='PyramidChips', factors=(1.0,), flips=(False, True), max_pixels=10**6)
+    tiled, _ = wrap_in_chip_detector(isn, levels=[1], scale_range=(0, 99), max_pixels=10**6, overlap=64)
+    assert (tiled.generator.max_pixels, tiled.generator.overlap) == (10**6, 64)
     assert wrapped.view_filter == dict(scale_range=(0, 99), edge_margin=2.0) and wrapped.batch_size == 3
 
 
@@ -274,3 +276,8 @@ def test_command_line(tool, folder, tmp_path, capsys):
         with pytest.raises(SystemExit) as error:
             tool.main([*files, *options])
         assert error.value.code == code
+
+
+def test_tiles_are_told(tool):
+    args = tool.parse_args(['c.py', 'w.pth', 'in', '--out', 'out', '--max-pixels', '1000000', '--overlap', '64'])
+    assert (args.max_pixels, args.overlap) == (10**6, 64)

@@ -117,7 +117,9 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         self.batch_size = batch_size
         self.interpolation = interpolation
         open_test_cfg(self.detector, view_test_cfg)
-        self.view_masks = ViewMasks.build(self.detector, self.nms, max_per_img, average=average_masks)
+        # Matching takes detections out between the views and the merge.
+        at_once = self.match is not None
+        self.view_masks = ViewMasks.build(self.detector, self.nms, max_per_img, average=average_masks, at_once=at_once)
         self._watch_loading()
 
     def _build_scale_net(self, scale_net: dict | nn.Module | None, window_filter: Any, match: Any) -> None:

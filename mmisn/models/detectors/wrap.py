@@ -83,6 +83,7 @@ def wrap_in_chip_detector(
     scale_range: Any = 'config',
     flip: bool | None = None,
     max_pixels: int | None = None,
+    overlap: int | None = None,
     edge_margin: float | None = None,
     masks: bool = True,
     generator: str | None = None,
@@ -104,6 +105,7 @@ def wrap_in_chip_detector(
             the config's, else everything; with ``grid`` and ``recursive`` everything.
         flip: Whether each view is shown flipped as well; by default as the config says, else not.
         max_pixels: Views with more pixels are cut into tiles, see ``PyramidChips``.
+        overlap: Pixels that tiles share, see ``PyramidChips``.
         edge_margin: See ``ViewFilter``; by default 2 view pixels with ``max_pixels`` and with all generators but the
             pyramid, which make partial objects, and none without. It holds for what is not the whole image.
         masks: Whether a detector with a mask head predicts masks; without, it saves the time.
@@ -121,7 +123,7 @@ def wrap_in_chip_detector(
     if 'model' not in cfg:
         raise ValueError(f'the config has no "model", only {sorted(cfg)}')
     given = dict(levels=levels, flip=flip, max_pixels=max_pixels, edge_margin=edge_margin, **kwargs)
-    given |= dict(generator=generator, generator_options=generator_options, scale_net=scale_net)
+    given |= dict(overlap=overlap, generator=generator, generator_options=generator_options, scale_net=scale_net)
     if not masks:
         given['masks'] = False
     if scale_range != 'config':
@@ -131,7 +133,7 @@ def wrap_in_chip_detector(
         return ConfigDict(copy.deepcopy(cfg.model)), ['the config is a ChipDetector already; its own settings hold']
     detector, notes = _detector_of(cfg, masks)
     if generator not in (None, 'pyramid'):
-        only_pyramid = dict(max_pixels=max_pixels, flip=flip if generator != 'focus' else None)
+        only_pyramid = dict(max_pixels=max_pixels, overlap=overlap, flip=flip if generator != 'focus' else None)
         settings = _generator_settings(cfg, generator, levels, scale_range, flip)
         check_generator(generator, scale_net, settings.levels, only_pyramid)
         edge_margin = TILE_EDGE_MARGIN if edge_margin is None else edge_margin
@@ -142,6 +144,8 @@ def wrap_in_chip_detector(
         if max_pixels is not None and edge_margin is None:
             edge_margin = TILE_EDGE_MARGIN
         pyramid = dict(type='PyramidChips', factors=settings.levels, flips=settings.flips, max_pixels=max_pixels)
+        if overlap is not None:
+            pyramid['overlap'] = overlap
         chosen = dict(
             generator=dict(pyramid, **(generator_options or {})), **_filter_of(settings.scale_range, edge_margin)
         )

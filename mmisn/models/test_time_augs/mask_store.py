@@ -20,6 +20,7 @@ class MaskRequest:
         view_filter: What the view may report.
         boxes_view: (n, 4) boxes in view pixels whose masks are wanted; ``None`` for those of the view's own detections.
         labels: (n,) their classes.
+        rows: Which detections of the view they are, for ``LeadingFeatures``.
     """
 
     image: int
@@ -28,6 +29,7 @@ class MaskRequest:
     view_filter: ViewFilter
     boxes_view: Tensor | None = None
     labels: Tensor | None = None
+    rows: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

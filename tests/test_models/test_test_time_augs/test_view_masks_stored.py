@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from mask_views import CHIPS, IMAGE_WH, SHAPE, FixedChips, data_of, run, run_both, views_of, whole
-from mmdet.models.roi_heads import StandardRoIHead
+from mask_views import CHIPS, IMAGE_WH, SHAPE, FixedChips, cascade_cfg, data_of, run, run_both, views_of, whole
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmisn.models.detectors import ChipDetector
 from mmisn.models.test_time_augs import ScaleRangeTTAModel, ViewMasks, merge_views
-from mmisn.models.test_time_augs.view_masks import _portions
+from mmisn.models.test_time_augs.mask_features import LeadingFeatures
+from mmisn.models.test_time_augs.mask_parts import portions
 from mmisn.structures import Chip, ScaleRange
 from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg, tiny_mask_rcnn_cfg
 
@@ -29,31 +30,37 @@ def detector():
 def _watch(detector, monkeypatch):
     """Sizes of what the mask head computes."""
     sizes = []
-    own = StandardRoIHead._mask_forward
+    own = FCNMaskHead.forward
 
-    def forward(self, x, rois=None, **kwargs):
-        sizes.append((x[0].shape[0], len(rois)))
-        return own(self, x, rois, **kwargs)
+    def forward(self, x):
+        sizes.append(len(x))
+        return own(self, x)
 
-    monkeypatch.setattr(StandardRoIHead, '_mask_forward', forward)
+    monkeypatch.setattr(FCNMaskHead, 'forward', forward)
     return sizes
 
 
-def test_the_mask_head_sees_few_boxes(detector, image, monkeypatch):
-    """Opened up, views report over 100 boxes; masks are computed for those that a view alone would report."""
+def test_the_mask_head_sees_what_is_reported(detector, image, monkeypatch):
+    """Opened up, the views report over 500 boxes; masks are computed of the merged ones, after the last view."""
+    sizes = _watch(detector, monkeypatch)
+    for merged in run_both(detector, image, *CHIPS, max_per_img=20):
+        assert len(merged) == 20 and len(set(merged.view_ids.tolist())) > 1
+    assert sizes == [20, 20]
+
+
+def test_masks_at_once(detector, image, monkeypatch):
+    """Of a view, masks are computed for those detections that the view alone would report."""
     chip = whole(2)
     scale_range = ScaleRange(16, 64)
-    masks = ViewMasks(detector, dict(type='soft_nms'), 20)
+    masks = ViewMasks(detector, dict(type='soft_nms'), 20, at_once=True)
     sizes = _watch(detector, monkeypatch)
-    merged = run(ChipDetector(detector, FixedChips(chip), scale_range=(16, 64), max_per_img=20).eval(), data_of(image))
-    assert len(merged) == 20 and sizes == [(1, 20)]
     data = views_of(image, [chip])
     one = {k: v[0] for k, v in data.items()}
     model = ScaleRangeTTAModel(detector, scale_range=(16, 64), max_per_img=20)
     model._prepare_views(data)
     with torch.no_grad(), masks.collecting() as store:
         found = detector.test_step(one)[0].pred_instances
-    assert len(found) > 100 and 'masks' not in found
+    assert len(found) > 100 and 'masks' not in found and sizes == [20]
     stored = store.masks_of(0, 0)
     assert stored.probs.shape == (20, 28, 28) and store.num_bytes == 20 * 28 * 28 * 4
     assert sorted(found.mask_ids.tolist())[-21:] == [-1, *range(20)]
@@ -62,20 +69,37 @@ def test_the_mask_head_sees_few_boxes(detector, image, monkeypatch):
     assert torch.equal(stored.boxes_xyxy, boxes)
 
 
+@pytest.mark.parametrize('cfg', [tiny_mask_rcnn_cfg, cascade_cfg])
+@pytest.mark.parametrize('scale_range', [None, (16, 64)])
+@pytest.mark.parametrize('nms', [dict(type='soft_nms'), dict(type='nms', iou_threshold=0.5)])
+def test_masks_in_the_end_are_those_at_once(image, cfg, scale_range, nms):
+    detector = build_tiny_detector(cfg())
+    options = dict(scale_range=scale_range, nms=nms)
+    late = ChipDetector(detector, FixedChips(*CHIPS), **options).eval()
+    assert not late.view_masks.at_once
+    merged = run(late, data_of(image))
+    early = ChipDetector(detector, FixedChips(*CHIPS), **options).eval()
+    early.view_masks = ViewMasks(detector, early.nms, 100, at_once=True)
+    expected = run(early, data_of(image))
+    assert merged.masks.sum() > 1000 and sorted(merged.keys()) == sorted(expected.keys())
+    for name, values in expected.items():
+        assert torch.equal(merged[name], values), name
+
+
 def test_chunks_make_no_difference(detector, image, monkeypatch):
     expected, _ = run_both(detector, image, *CHIPS)
-    monkeypatch.setattr('mmisn.models.test_time_augs.view_masks._CHUNK', 7)
+    monkeypatch.setattr('mmisn.models.test_time_augs.mask_parts._CHUNK', 7)
     sizes = _watch(detector, monkeypatch)
     merged, _ = run_both(detector, image, *CHIPS)
-    assert 7 < max(n for _, n in sizes) < 14 and (merged.masks != expected.masks).sum() <= 5
+    assert 7 <= max(sizes) < 14 and (merged.masks != expected.masks).sum() <= 5
 
 
 @pytest.mark.parametrize('number', [0, 1, 19, 20, 39, 40, 59, 100, 10_000])
 def test_portions_are_of_about_equal_size(number):
-    portions = _portions(number)
+    slices = portions(number)
     rows = np.arange(number)
-    assert np.array_equal(np.concatenate([rows[p] for p in portions] or [rows]), rows)
-    sizes = [len(rows[p]) for p in portions]
+    assert np.array_equal(np.concatenate([rows[p] for p in slices] or [rows]), rows)
+    sizes = [len(rows[p]) for p in slices]
     # Never a small rest, whose masks another kernel would round otherwise.
     assert sizes == [number] if 0 < number < 20 else all(20 <= size < 40 for size in sizes)
 
@@ -100,19 +124,17 @@ def test_views_of_a_batch(detector, image):
 
 
 def test_a_box_that_other_views_help_gets_the_mask_of_its_own_view(detector, image, monkeypatch):
-    """Were no mask stored at first, all survivors would have to be asked for; the result is the same."""
+    """Were no features kept at first, all survivors would have to be asked for; the result is the same."""
     expected = run_both(detector, image, *CHIPS, scale_range=(16, 64))
 
-    def none(self, results, request, meta):
-        return torch.zeros(0, dtype=torch.long)
+    def add(self, *args):
+        """Keep nothing."""
 
-    monkeypatch.setattr(ViewMasks, '_rows_with_masks', none)
-    sizes = _watch(detector, monkeypatch)
+    monkeypatch.setattr(LeadingFeatures, 'add', add)
     for merged, wanted in zip(run_both(detector, image, *CHIPS, scale_range=(16, 64)), expected):
         assert torch.equal(merged.bboxes, wanted.bboxes)
         assert wanted.masks.sum() > 1000 and (merged.masks != wanted.masks).sum() <= 5
         assert merged.masks.shape == wanted.masks.shape
-    assert 0 < sum(n for _, n in sizes) == sum(len(e) for e in expected)
 
 
 def test_such_boxes_exist():
