@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 
 import mmisn  # noqa: F401  registers everything, as custom_imports does
-from mmisn.experiments.arguments import add_arguments, from_root, resolve
+from mmisn.experiments.arguments import add_arguments, from_root, resolve, spell_path
 from mmisn.experiments.budget import BUDGETS, Budget
 from mmisn.experiments.data import Data, prepare_data
 from mmisn.experiments.kinds import PICTURE_KINDS
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     resolve(args, parser)
     args.report = args.out if args.report is None else from_root(args.report)
     if args.table is not None and args.table.endswith(('.yml', '.yaml')):
-        args.table = str(Path(args.table).resolve())
+        args.table = str(from_root(Path(args.table)))
     return args
 
 
@@ -167,8 +167,8 @@ def report(
 
 def command_of(args: argparse.Namespace) -> str:
     """The command that makes the table."""
-    command = ['python', 'tools/ablate.py', args.table, '--data', args.data, '--budget', args.budget]
-    command += ['--seeds', *map(str, args.seeds)]
+    command = ['python', 'tools/ablate.py', spell_path(args.table), '--data', spell_path(args.data)]
+    command += ['--budget', args.budget, '--seeds', *map(str, args.seeds)]
     return shlex.join([*command, *(['--rows', *args.rows] if args.rows else [])])
 
 

@@ -2,6 +2,7 @@
 
 python tools/benchmark.py all --out work_dirs/benchmark
 python tools/benchmark.py planning merging --rounds 20
+python tools/benchmark.py windows --detector CONFIG CHECKPOINT --scale-net SCALE_NET_CHECKPOINT --pictures FOLDER
 """
 
 import argparse
@@ -31,10 +32,13 @@ from mmisn.testing.benchmarks import (
     planning,
     report_csv,
     report_markdown,
+    windows,
     write_coco_like,
 )
 
 SECTIONS = ('planning', 'loading', 'pixels', 'merging', 'masks')
+# Needs a trained detector; ``all`` has it where there is one.
+WINDOWS = 'windows'
 # Pictures that are drawn where there is no real data.
 NUM_DRAWN = 60
 
@@ -42,18 +46,31 @@ NUM_DRAWN = 60
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(description='Measure speed and pixels, each against a yardstick in the same run')
-    parser.add_argument('sections', nargs='*', default=['all'], metavar='SECTION', help=f'{", ".join(SECTIONS)} or all')
+    known = ', '.join((*SECTIONS, WINDOWS))
+    parser.add_argument('sections', nargs='*', default=['all'], metavar='SECTION', help=f'{known} or all')
     parser.add_argument('--rounds', type=int, default=10, help='how often each thing is timed (default: %(default)s)')
     parser.add_argument('--out', help='write OUT.md and OUT.csv, too')
     parser.add_argument('--data', help='COCO folder: images/ and annotations/instances_train*.json')
     parser.add_argument('--with-step', action='store_true', help='time a training step beside the loader')
+    parser.add_argument(
+        '--detector', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='for windows: a ChipDetector and its weights'
+    )
+    parser.add_argument(
+        '--scale-net', metavar='CHECKPOINT', help='for windows: of its scale net (default: as CONFIG says)'
+    )
+    parser.add_argument('--pictures', metavar='FOLDER', help='for windows: pictures, of which at most 20 are timed')
     args = parser.parse_args(argv)
-    unknown = [s for s in args.sections if s not in (*SECTIONS, 'all')]
+    unknown = [s for s in args.sections if s not in (*SECTIONS, WINDOWS, 'all')]
     if unknown:
-        parser.error(f'unknown sections {unknown}; there are {", ".join(SECTIONS)} and all')
+        parser.error(f'unknown sections {unknown}; there are {known} and all')
+    if (WINDOWS in args.sections or args.detector or args.pictures) and not (args.detector and args.pictures):
+        parser.error('windows needs both --detector CONFIG CHECKPOINT and --pictures FOLDER')
+    if args.scale_net and not args.detector:
+        parser.error('--scale-net needs --detector CONFIG CHECKPOINT')
     if args.rounds < 1:
         parser.error(f'--rounds must be at least 1, got {args.rounds}')
-    args.sections = SECTIONS if 'all' in args.sections else tuple(s for s in SECTIONS if s in args.sections)
+    possible = (*SECTIONS, WINDOWS) if args.detector else SECTIONS
+    args.sections = possible if 'all' in args.sections else tuple(s for s in possible if s in args.sections)
     return args
 
 
@@ -72,6 +89,9 @@ def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, conso
         pixels=lambda: pixels.jobs(folder),
         merging=lambda: merging.jobs(args.rounds),
         masks=lambda: masks.jobs(folder, args.rounds),
+        windows=lambda: windows.jobs(
+            windows.WindowsDetector(*args.detector, args.scale_net, args.pictures), args.rounds
+        ),
     )
     jobs = [job for section in args.sections for job in makers[section]()]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('{task.description}'))

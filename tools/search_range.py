@@ -20,7 +20,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 
 import mmisn  # noqa: F401  registers everything, as custom_imports does
-from mmisn.experiments.arguments import add_arguments, from_root, resolve
+from mmisn.experiments.arguments import add_arguments, from_root, resolve, spell_path
 from mmisn.experiments.budget import BUDGETS
 from mmisn.experiments.data import config_data, prepare_data
 from mmisn.experiments.options import load_config
@@ -143,8 +143,8 @@ def command_of(args: argparse.Namespace, lowers: Sequence[float], uppers: Sequen
     bounds = f'--lowers {" ".join(f"{b:g}" for b in lowers)} --uppers {" ".join(f"{b:g}" for b in uppers)}'
     seeds = ' '.join(map(str, args.seeds))
     return (
-        f'python tools/search_range.py {args.config} --data {args.data} --budget {args.budget} --seeds {seeds} '
-        f'{bounds} --metric {args.metric}'
+        f'python tools/search_range.py {spell_path(args.config)} --data {spell_path(args.data)} '
+        f'--budget {args.budget} --seeds {seeds} {bounds} --metric {args.metric}'
     )
 
 

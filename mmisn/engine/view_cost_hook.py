@@ -70,10 +70,13 @@ class ViewCostHook(Hook):
         images, views, pixels, net_pixels = self._sums.tolist()
         if metrics is None or images == 0:
             return
-        metrics['cost/views'] = views / images
-        metrics['cost/mpix'] = pixels / images / 1e6
+        costs = {'cost/views': views / images, 'cost/mpix': pixels / images / 1e6}
         if net_pixels:
-            metrics['cost/scale_net_mpix'] = net_pixels / images / 1e6
-        metrics['cost/seconds'] = self._timed[1].item() / max(1.0, self._timed[0].item())
-        spelled = ', '.join(f'{k.split("/")[1]} {v:.4g}' for k, v in metrics.items() if k.startswith('cost/'))
+            costs['cost/scale_net_mpix'] = net_pixels / images / 1e6
+        costs['cost/seconds'] = self._timed[1].item() / max(1.0, self._timed[0].item())
+        metrics.update(costs)
+        for key, value in costs.items():
+            # The hook that hands the metrics on to the log files has run before.
+            runner.message_hub.update_scalar(f'test/{key}', value)
+        spelled = ', '.join(f'{k.split("/")[1]} {v:.4g}' for k, v in costs.items())
         runner.logger.info(f'per image: {spelled}')

@@ -1,6 +1,9 @@
 """What the tools that run trials ask for on the command line: data, budget, seeds and folders."""
 
 import argparse
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from .budget import BUDGETS
@@ -59,6 +62,30 @@ def is_of_pictures(args: argparse.Namespace) -> bool:
 
 
 def from_root(path: Path) -> Path:
-    """A path as seen from the repository, where it lies in there."""
-    path = path.resolve()
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    """A path as seen from the repository.
+
+    Links are not followed: ``data/mnist`` is called so wherever it leads. Outside of the repository a relative path
+    stays relative and an absolute one absolute.
+    """
+    # The second is for a repository that is itself reached by a link.
+    for seen in (Path(os.path.abspath(path)), path.resolve()):
+        if seen.is_relative_to(ROOT):
+            return seen.relative_to(ROOT)
+    return path if path.is_absolute() else Path(os.path.relpath(path, ROOT))
+
+
+def spell_path(path: str | Path) -> str:
+    """How results and pages call a file or folder: an absolute path, of no use elsewhere, by its name alone."""
+    return f'FOLDER/{Path(path).name}' if os.path.isabs(path) else str(path)
+
+
+def spell_command(command: Sequence[str], folder: Path | None) -> str:
+    """A command as results keep it.
+
+    Args:
+        command: Program and arguments.
+        folder: Folder of the data, to be spelled by ``spell_path``; ``None`` where it is in no argument.
+    """
+    if folder is not None and folder.is_absolute():
+        command = [part.replace(str(folder), spell_path(folder)) for part in command]
+    return shlex.join(command)

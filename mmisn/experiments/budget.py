@@ -1,5 +1,6 @@
 """How much is trained: on scenes as many pixels for every row of a table, on COCO what the config says."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,29 +59,31 @@ def check_budget(budget: Budget, kind: str) -> None:
         )
 
 
-def epochs_for(budget: Budget, pixels: Pixels) -> int:
+def epochs_for(budget: Budget, pixels: Pixels, share: float = 1.0) -> int:
     """Epochs of a way of training on the scenes.
 
     Args:
         budget: The budget.
         pixels: Of that way, per image and epoch.
+        share: Part of the budget that it has.
     """
-    return max(1, round(budget.pixels_per_image / pixels.plain))
+    return max(1, round(budget.pixels_per_image * share / pixels.plain))
 
 
-def budget_options(cfg: Config, budget: Budget, kind: str) -> dict[str, Any]:
+def budget_options(cfg: Config, budget: Budget, kind: str, share: float = 1.0) -> dict[str, Any]:
     """Overrides of a config that make a training cost what the budget allows.
 
     Args:
         cfg: The config, on the data that it will train on.
         budget: The budget.
         kind: Kind of data.
+        share: Part of the budget of the scenes that this training has.
 
     Raises:
         ValueError: If the pixels of the training, or its schedule, are of a form that is not known.
     """
     if kind == 'scenes':
-        return schedule_options(cfg, epochs_for(budget, training_cost(cfg).pixels))
+        return schedule_options(cfg, epochs_for(budget, training_cost(cfg).pixels, share))
     if kind in PICTURE_KINDS:
         return schedule_options(cfg, 1) if budget.name == 'smoke' else {}
     # Rows run on one GPU each, the configs are written for eight.
@@ -104,12 +107,16 @@ def schedule_options(cfg: Config, epochs: int) -> dict[str, Any]:
         if scheduler.type == 'MultiStepLR':
             options[f'param_scheduler.{i}.milestones'] = [max(1, round(epochs * MILESTONE))]
         elif scheduler.type == 'CosineAnnealingLR':
-            options[f'param_scheduler.{i}.T_max'] = epochs
+            # Behind a warm-up of an epoch or so, if there is time for one.
+            begin = min(scheduler.get('begin', 0), epochs - 1)
+            options.update({f'param_scheduler.{i}.begin': begin} if begin else {})
+            options[f'param_scheduler.{i}.T_max'] = epochs - begin
         else:
             raise ValueError(f'{cfg.filename}: no rule for a {scheduler.type} of {epochs} epochs (param_scheduler.{i})')
         options[f'param_scheduler.{i}.end'] = epochs
     for i, hook in enumerate(cfg.get('custom_hooks') or []):
-        if hook.type == 'NormEvalHook':
+        # From the start on: those of the checkpoint that a fine-tuning begins with.
+        if hook.type == 'NormEvalHook' and hook.get('begin') != 0:
             options[f'custom_hooks.{i}.begin'] = round(epochs * NORM_EVAL)
     return options
 
@@ -122,10 +129,18 @@ def _smoke_options(cfg: Config) -> dict[str, Any]:
         'train_dataloader.num_workers': 1,
         'test_dataloader.num_workers': 1,
     }
-    if (cfg.model.backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
-        options['model.backbone.init_cfg'] = None
+    options.update({f'{key}.init_cfg': None for key in _pretrained_parts(cfg.model, 'model')})
     if cfg.train_dataloader.dataset.type == 'RepeatDataset':
         options['train_dataloader.dataset.times'] = 1
     if cfg.train_dataloader.sampler.type == 'ChipSampler':
         options['train_dataloader.sampler.pixels_per_image'] = SMOKE_CHIP_PIXELS
     return options
+
+
+def _pretrained_parts(node: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Dotted keys of the parts of a model that would load weights from a file or from the net."""
+    if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+        yield key
+    for name, part in node.items():
+        if isinstance(part, Mapping):
+            yield from _pretrained_parts(part, f'{key}.{name}')

@@ -46,6 +46,11 @@ class Data:
         """Their annotation files stand in the configs, and so in the keys; see ``PictureData`` for others."""
         return
 
+    @property
+    def root(self) -> Path | None:
+        """Folder that commands name; only configs name others than those of scenes."""
+        return self.ann_files['val'].parents[1] if self.kind == 'scenes' else None
+
     def num_images(self, split: str) -> int:
         """Number of images of a split."""
         return len(json.loads(self.ann_files[split].read_text())['images'])
@@ -54,13 +59,12 @@ class Data:
         """Overrides that point a config of the scenes at these."""
         if self.kind != 'scenes':
             return {}
-        root, ann_file = f'{self.ann_files["val"].parents[1]}/', str(self.ann_files['val'])
+        root, ann_file = f'{self.root}/', str(self.ann_files['val'])
         return {
             f'{inner_dataset_key(cfg)}.data_root': root,
             'val_dataloader.dataset.data_root': root,
             'test_dataloader.dataset.data_root': root,
-            'val_evaluator.ann_file': ann_file,
-            'test_evaluator.ann_file': ann_file,
+            **{f'{key}.ann_file': ann_file for key in _evaluators_of_files(cfg)},
         }
 
     def config_file(self, config: str) -> str:
@@ -88,8 +92,7 @@ class Data:
             train_dataloader=dict(dataset=train),
             val_dataloader=dict(dataset=splits['val']),
             test_dataloader=dict(dataset=splits['val']),
-            val_evaluator=dict(ann_file=ann_file),
-            test_evaluator=dict(ann_file=ann_file),
+            **{key: dict(ann_file=ann_file) for key in _evaluators_of_files(cfg)},
         )
         if self.classes is not None:
             changes['model'] = num_classes_changes(cfg.model, len(self.classes))
@@ -102,6 +105,11 @@ class Data:
         if self.classes is not None:
             changes['metainfo'] = dict(classes=self.classes)
         return changes
+
+
+def _evaluators_of_files(cfg: Config) -> list[str]:
+    """The evaluators that read an annotation file; those of scale maps have the truth from the pipeline."""
+    return [key for key in ('val_evaluator', 'test_evaluator') if 'ann_file' in (cfg.get(key) or {})]
 
 
 def num_classes_changes(model: Mapping[str, Any], number: int) -> dict[str, Any]:

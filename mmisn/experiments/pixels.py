@@ -35,7 +35,7 @@ Step = Callable[[SizeWH, SizeWH | None, np.random.Generator], SizeWH | None]
 SAME_SIZE = frozenset(
     {
         *('LoadImageFromFile', 'LoadAnnotations', 'LoadKeypoints', 'FilterAnnotations', 'FilterByScale'),
-        *('RandomFlip', 'MapKeypoints', 'CropChip'),
+        *('LoadMasksOrBoxes', 'RandomFlip', 'MapKeypoints', 'CropChip'),
         *('PhotoMetricDistortion', 'PackDetInputs', 'PackInstanceInputs'),
     }
 )
@@ -110,6 +110,10 @@ def _step(transform: dict, where: str) -> Step:
     kind = transform['type']
     if kind in SAME_SIZE:
         return lambda original, now, rng: now
+    if kind == 'RandomChoice':
+        return _choose([_branch(b, where) for b in transform['transforms']], transform.get('prob'))
+    if kind == 'RandomCrop' and transform.get('crop_type') == 'relative':
+        return _crop(*transform['crop_size'])
     if kind in ANY_SIZE:
         return lambda original, now, rng: None
     if kind == 'Resize':
@@ -135,6 +139,28 @@ def _resize(scale: Any, factor: Any, keep_ratio: bool) -> Step:
         return int(now[0] * fx + 0.5), int(now[1] * fy + 0.5)
 
     return resize
+
+
+def _branch(transforms: dict | Sequence[dict], where: str) -> Step:
+    steps = [_step(t, where) for t in ([transforms] if isinstance(transforms, dict) else transforms)]
+
+    def branch(original: SizeWH, now: SizeWH | None, rng: np.random.Generator) -> SizeWH | None:
+        for step in steps:
+            now = step(original, now, rng)
+        return now
+
+    return branch
+
+
+def _choose(branches: Sequence[Step], prob: Sequence[float] | None) -> Step:
+    return lambda original, now, rng: branches[rng.choice(len(branches), p=prob)](original, now, rng)
+
+
+def _crop(width_share: float, height_share: float) -> Step:
+    def crop(original: SizeWH, now: SizeWH | None, rng: np.random.Generator) -> SizeWH | None:
+        return now and (int(now[0] * width_share + 0.5), int(now[1] * height_share + 0.5))
+
+    return crop
 
 
 def _draw_view(generator: Any, where: str) -> Step:

@@ -1,4 +1,4 @@
-"""A table of the paper with our numbers beside the paper's: Markdown, CSV and one picture."""
+"""A table of the paper with our numbers beside the paper's: Markdown, CSV and pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,17 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from mmisn.visualization import markdown_table, percent, spell_mean, spread, write_csv  # noqa: E402
+from mmisn.visualization import markdown_table, spell_mean, spread, write_csv  # noqa: E402
 
-from .kinds import PICTURE_KINDS, digits_of, metric_prefix  # noqa: E402
+from .columns import axis_label, column_digits, column_values  # noqa: E402
+from .curve import plot_curve  # noqa: E402
+from .kinds import PICTURE_KINDS  # noqa: E402
 from .tables import Row, Table  # noqa: E402
 
 PAPER_ONLY, NOT_TRAINED, NOT_RUN_HERE = 'paper only', 'not trained', 'no such row'
 COSTS = ('training Gpx', 'test Mpx/image', 'test s/image')
+# Columns of a table that say what a cost would say again.
+SAID_BY = {COSTS[1]: ('cost/mpix',), COSTS[2]: ('cost/seconds', 'cost/fps')}
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class ReportRow:
         return f'{number} seed{"s" if number > 1 else ""}' if number else NOT_TRAINED
 
     def values(self, key: str) -> np.ndarray:
-        """A metric over the seeds, in percent; a result that lacks it has NaN."""
-        return percent([result['metrics'].get(f'{metric_prefix(self.kind)}/{key}', -1) for result in self.results])
+        """A column over the seeds, see ``column_values``."""
+        return column_values(self.results, key, self.kind)
 
     def cost(self, heading: str) -> float:
         """Mean cost over the seeds that know it; NaN for none."""
@@ -66,8 +70,13 @@ def _cost(result: Mapping[str, Any], heading: str) -> float | None:
     return seconds['test'] / result['images']['val'] if 'test' in seconds else None
 
 
+def costs_of(columns: Mapping[str, str]) -> list[str]:
+    """The costs that stand behind the columns of a table: those that no column says."""
+    return [cost for cost in COSTS if not set(SAID_BY.get(cost, ())) & set(columns)]
+
+
 def write_report(table: Table, rows: Sequence[ReportRow], prefix: Path, notes: Sequence[str] = ()) -> str:
-    """Write ``prefix``.md, .csv and .png.
+    """Write ``prefix``.md, .csv and .png, and ``prefix``_curve.png of a table that has a curve and results.
 
     Args:
         table: The table.
@@ -83,6 +92,9 @@ def write_report(table: Table, rows: Sequence[ReportRow], prefix: Path, notes: S
     scenes = table.scenes_notes if rows[0].kind == 'scenes' else ()
     page = markdown(table, rows, columns, [*table.notes, *scenes, *notes])
     page += f'\n![{table.title}]({prefix.name}.png)\n'
+    picture = prefix.with_name(f'{prefix.name}_curve.png')
+    if table.curve is not None and plot_curve(f'{table.source}: {table.title}', rows, columns, table.curve, picture):
+        page += f'\n![{table.curve.y} against {table.curve.x}]({picture.name})\n'
     prefix.with_suffix('.md').write_text(page)
     write_csv(prefix.with_suffix('.csv'), *csv_cells(rows, columns))
     plot(table, rows, columns, prefix.with_suffix('.png'))
@@ -98,16 +110,17 @@ def markdown(table: Table, rows: Sequence[ReportRow], columns: Mapping[str, str]
         header += [heading, 'paper']
     cells = []
     for row in rows:
-        line, digits = [row.row.name, *([row.row.backbone] if named else []), row.state], digits_of(row.kind)
+        line = [row.row.name, *([row.row.backbone] if named else []), row.state]
         for key, heading in columns.items():
+            digits = column_digits(key, row.kind)
             line += [spell_mean(row.values(key), digits), _spell_paper(row.row, heading, digits)]
-        cells.append([*line, *(_spell_cost(row.cost(heading)) for heading in COSTS)])
+        cells.append([*line, *(_spell_cost(row.cost(heading)) for heading in costs_of(columns))])
     lines = [
         f'## {table.title}',
         '',
         f'{table.source}.',
         '',
-        markdown_table([*header, *COSTS], cells, left=2 + named),
+        markdown_table([*header, *costs_of(columns)], cells, left=2 + named),
         '',
     ]
     return '\n'.join([*lines, *(f'- {note}' for note in notes)]) + '\n'
@@ -133,8 +146,8 @@ def csv_cells(rows: Sequence[ReportRow], columns: Mapping[str, str]) -> tuple[li
             values = row.values(key)
             mean = np.nan if np.isnan(values).all() else np.nanmean(values)
             line += [_number(mean), _number(spread(values)), row.row.paper.get(heading, '')]
-        cells.append([*line, *(_number(row.cost(heading)) for heading in COSTS)])
-    return [*header, *COSTS], cells
+        cells.append([*line, *(_number(row.cost(heading)) for heading in costs_of(columns))])
+    return [*header, *costs_of(columns)], cells
 
 
 def _number(value: float) -> str | float:
@@ -153,7 +166,7 @@ def plot(table: Table, rows: Sequence[ReportRow], columns: Mapping[str, str], pa
         paper = np.array([row.row.paper.get(heading, np.nan) for row in rows], np.float64)
         axis.scatter(paper, places, marker='o', facecolors='none', edgecolors='tab:gray', s=40, label=_papers(rows[0]))
         axis.errorbar(means, places, xerr=spreads, fmt='o', ms=6, capsize=3, color='tab:blue', label=_ours(rows[0]))
-        axis.set_xlabel(f'{heading} (%)')
+        axis.set_xlabel(axis_label(key, heading))
         axis.grid(axis='x', alpha=0.3)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         _shade_backbones(axis, rows)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import Any
 
 from mmisn import __version__
 
+from .arguments import spell_command
+from .columns import COST_PREFIX, view_mpix
 from .data import Data
 from .jobs import Job, Step
 from .keys import file_digest
 from .kinds import PICTURE_KINDS, metric_prefix
 from .picture_data import pixels_of_pictures
 from .pixels import pixels_of_test, training_cost
+from .table_rows import Entry
 from .trials import Training, Trial
 
 # What every result has; ``seconds`` and ``pixels`` may lack entries.
@@ -67,10 +69,6 @@ def make_result(trial: Trial, data: Data, metrics: dict[str, float], seconds: di
         gpus: GPUs that the commands were run with.
     """
     training, entry = trial.training, trial.entry
-    commands = dict(mine=training.mine_command()) if training.negatives else {}
-    commands.update(train=training.command(gpus))
-    commands.update({f'train for {key}': of.command(gpus) for key, of in trial.weights.items()})
-    commands.update(test=trial.command(gpus))
     return dict(
         data=trial.data,
         budget=asdict(trial.budget) if data.kind == 'scenes' else dict(name=trial.budget.name),
@@ -78,25 +76,48 @@ def make_result(trial: Trial, data: Data, metrics: dict[str, float], seconds: di
         config=entry.config,
         options=entry.options,
         negatives=training.negatives,
+        **_start_entry(entry),
         test=_test_entry(trial),
         epochs=training.epochs,
         images=dict(train=_train_images(trial, data), val=data.num_images('val')),
         annotations=_digests(data),
         train_key=training.key,
         test_key=trial.key,
+        **_other_trainings(trial),
         version=__version__,
-        commands={step: shlex.join(command) for step, command in commands.items()},
+        commands={step: spell_command(command, data.root) for step, command in _commands(trial, gpus).items()},
         seconds={step: round(value, 4) for step, value in seconds.items()},
         pixels=_pixels(trial, data, metrics),
         metrics=metrics,
     )
 
 
+def _commands(trial: Trial, gpus: int) -> dict[str, list[str]]:
+    training = trial.training
+    commands = dict(mine=training.mine_command()) if training.negatives else {}
+    if training.start is not None:
+        commands.update({'train to start from': training.start.command(gpus)})
+    commands.update(train=training.command(gpus))
+    commands.update({f'train for {key}': of.command(gpus) for key, of in trial.weights.items()})
+    return {**commands, 'test': trial.command(gpus)}
+
+
+def _other_trainings(trial: Trial) -> dict[str, Any]:
+    others = [t for t in trial.trainings if t is not trial.training]
+    return dict(others=[dict(config=t.config, epochs=t.epochs, train_key=t.key) for t in others]) if others else {}
+
+
 def _test_entry(trial: Trial) -> dict[str, Any]:
     entry = trial.entry
     test = dict(config=entry.test_config, options=entry.test_options, tta=entry.tta)
     # Most tests need no other checkpoints; their results say nothing of them.
-    return {**test, 'weights': dict(entry.weights)} if entry.weights else test
+    return {**test, 'weights': {k: of.spelled for k, of in entry.weights.items()}} if entry.weights else test
+
+
+def _start_entry(entry: Entry) -> dict[str, Any]:
+    """What the training continues from, and its part of the budget; empty for a whole one from the config's weights."""
+    start = {} if entry.start is None else dict(start=entry.start.spelled)
+    return {**start, **({} if entry.share == 1 else dict(share=entry.share))}
 
 
 def _digests(data: Data) -> dict[str, str]:
@@ -117,20 +138,31 @@ def _pixels(trial: Trial, data: Data, metrics: dict[str, float]) -> dict[str, in
     return dict(
         train_per_image_epoch=round(sum(cost.pixels.padded for cost, _ in costs)),
         train=round(sum(cost.pixels.padded * cost.images * epochs for cost, epochs in costs)),
-        test_per_image=round(pixels_of_test(trial.cfg, data.ann_files['val'], trial.entry.tta)),
+        test_per_image=round(_test_pixels(trial, data, metrics)),
     )
+
+
+def _test_pixels(trial: Trial, data: Data, metrics: dict[str, float]) -> float:
+    # A detector that chooses its views has counted them.
+    if f'{COST_PREFIX}mpix' in metrics:
+        return 1e6 * view_mpix(metrics)
+    return pixels_of_test(trial.cfg, data.ann_files['val'], trial.entry.tta)
 
 
 def of_other_settings(trial: Trial, results: Sequence[dict[str, Any]]) -> bool:
     """Whether there is a result of the same row, seed and budget, but of a config that has changed since."""
-    entry = trial.entry
-    content = [trial.data, trial.budget.name, trial.seed, entry.config, entry.options, _test_entry(trial)]
+    entry, start = trial.entry, _start_entry(trial.entry)
+    content = [trial.data, trial.budget.name, trial.seed, entry.config, entry.options, _test_entry(trial), start]
     wanted = json.loads(json.dumps(content))
     return any(
-        [r['data'], r['budget']['name'], r['seed'], r['config'], r['options'], r['test']] == wanted
+        [r['data'], r['budget']['name'], r['seed'], r['config'], r['options'], r['test'], _start_of(r)] == wanted
         and r['negatives'] == trial.training.negatives
         for r in results
     )
+
+
+def _start_of(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: result[key] for key in ('start', 'share') if key in result}
 
 
 def make_jobs(trials: Sequence[Trial], data: Data, results: Path, gpus: int) -> list[Job]:
@@ -186,7 +218,7 @@ def _test_step(trial: Trial, data: Data, results: Path, gpus: int) -> Step:
         seconds = {**_all_spent(trial), **spent}
         if 'time' in metrics:
             seconds['test_per_image'] = metrics.pop('time') / trial.cfg.test_dataloader.batch_size
-        kept = {k: v for k, v in metrics.items() if k.startswith(f'{metric_prefix(trial.kind)}/')}
+        kept = {k: v for k, v in metrics.items() if k.startswith((f'{metric_prefix(trial.kind)}/', COST_PREFIX))}
         result = make_result(trial, data, kept, seconds, gpus)
         write_result(results / f'{trial.name}.json', result)
 

@@ -15,7 +15,7 @@ from .data import Data
 from .keys import key_of_test, key_of_training
 from .kinds import PICTURE_KINDS
 from .options import apply_options, load_config, option_args
-from .tables import Entry, Row
+from .table_rows import Entry, Row, Source
 
 # Ends of the names of configs that say what data they are for.
 DATA_SUFFIXES = ('_scenes', '_coco', '_scenes-person', '_coco-person', '_mnist', '_cifar10')
@@ -36,6 +36,7 @@ class Training:
         key: Of everything that it follows from.
         negatives: Whether it trains on negative chips.
         cfg: The config with all overrides.
+        start: The training whose checkpoint it continues from; ``None`` for none.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Training:
     key: str
     negatives: bool
     cfg: Config = field(repr=False, compare=False)
+    start: 'Training | None' = None
+
+    @property
+    def chain(self) -> 'tuple[Training, ...]':
+        """It and what it continues from, in the order in which they are trained."""
+        return (*(() if self.start is None else self.start.chain), self)
 
     @property
     def proposals(self) -> Path:
@@ -67,6 +74,8 @@ class Training:
         options = dict(self.options)
         if self.negatives:
             options['train_dataloader.dataset.negatives.proposals'] = str(self.proposals)
+        if self.start is not None:
+            options['load_from'] = str(self.start.checkpoint)
         command = ['mim', 'train', 'mmdet', self.config, '--work-dir', str(self.folder), '--gpus', str(gpus)]
         return [*command, *(['--resume'] if resume else []), *option_args(options)]
 
@@ -114,7 +123,7 @@ class Trial:
     @property
     def trainings(self) -> tuple[Training, ...]:
         """All trainings that must be over before the test."""
-        return (self.training, *self.weights.values())
+        return tuple(t for last in (self.training, *self.weights.values()) for t in last.chain)
 
     @property
     def predictions(self) -> Path:
@@ -145,8 +154,13 @@ def make_trial(entry: Entry, data: Data, budget: Budget, seed: int, out: Path, n
     Raises:
         ValueError: If an option is unknown, or the config is one that the budget has no rule for.
     """
-    training = make_training(entry.config, entry.options, data, budget, seed, out, negatives)
-    weights = {key: make_training(config, {}, data, budget, seed, out) for key, config in sorted(entry.weights.items())}
+
+    def train(source: Source) -> Training:
+        return make_training(source.config, {}, data, budget, seed, out, share=source.share)
+
+    start = None if entry.start is None else train(entry.start)
+    training = make_training(entry.config, entry.options, data, budget, seed, out, negatives, entry.share, start)
+    weights = {key: train(source) for key, source in sorted(entry.weights.items())}
     return _test_of(training, weights, entry, data, budget, seed)
 
 
@@ -158,6 +172,8 @@ def make_training(
     seed: int,
     out: Path,
     negatives: bool = False,
+    share: float = 1.0,
+    start: Training | None = None,
 ) -> Training:
     """Resolve a training.
 
@@ -169,6 +185,8 @@ def make_training(
         seed: Seed of weights, order, chips and flips.
         out: Work folders are made below it.
         negatives: Whether it trains on negative chips.
+        share: Part of the budget of the scenes that it has.
+        start: The training whose checkpoint it continues from, whatever the config's ``load_from``.
 
     Raises:
         ValueError: If an option is unknown, or the config is one that the budget has no rule for.
@@ -180,13 +198,16 @@ def make_training(
         apply_options(cfg, changes, config)
         options.update(changes)
     check_negatives(cfg, negatives, config)
-    changes = budget_options(cfg, budget, data.kind)
+    changes = budget_options(cfg, budget, data.kind, share)
     cfg.merge_from_dict(changes)
     options.update(changes)
+    if start is not None:
+        # Where a checkpoint is says nothing of what is in it: the key of its training does.
+        cfg.load_from = start.key
     key = key_of_training(cfg, NEGATIVES_EPOCHS if negatives else None, data.digest)
     name = f'{_short(config)}{", negatives" if negatives else ""}, seed {seed}'
     folder = out / 'runs' / f'{_stem(config, data, budget)}_seed{seed}_{key[:8]}'
-    return Training(name, file, options, cfg.train_cfg.max_epochs, folder, key, negatives, cfg)
+    return Training(name, file, options, cfg.train_cfg.max_epochs, folder, key, negatives, cfg, start)
 
 
 def check_negatives(cfg: Config, negatives: bool, where: str) -> None:
@@ -215,7 +236,6 @@ def _test_of(
         apply_options(cfg, options, entry.test_config)
     apply_options(cfg, entry.test_options, entry.test_config)
     options.update(entry.test_options)
-    # Where a checkpoint is says nothing of what is in it: the key of its training does.
     apply_options(cfg, {key: of.key for key, of in weights.items()}, entry.test_config)
     if entry.tta and 'tta_model' not in cfg:
         raise ValueError(f'{entry.test_config}: tested with tta, but it has no tta_model')

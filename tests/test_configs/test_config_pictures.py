@@ -41,30 +41,34 @@ def test_trainings(name):
     assert tuple(cfg.train_dataloader.dataset.sizes) == sizes == tuple(cfg.val_dataloader.dataset.sizes)
     assert tuple(cfg.test_dataloader.dataset.sizes[:3]) == sizes == tuple(cfg.test_evaluator.val_sizes)
     assert 'detour' not in cfg.test_dataloader.dataset
+    # Only with epoch and seed in the index is a detour another one in every epoch.
+    seeded = cfg.train_dataloader.sampler.type == 'SeededSampler'
+    assert seeded == ('detour' in cfg.train_dataloader.dataset) == (kind == 'mnist.py')
     model = build(cfg)
     assert model.canvas == canvas and model.in_channels == (1 if kind == 'mnist.py' else 3)
 
 
 @pytest.mark.parametrize(
-    ('name', 'lower', 'upper', 'depth', 'sizes'),
+    ('name', 'lower', 'upper', 'top_k', 'depth', 'sizes'),
     [
-        ('recursive-large_mnist.py', None, 1.05, 30, (28, 56, 84)),
-        ('rescale-once-large_mnist.py', None, 1.05, 1, (28, 56, 84)),
-        ('recursive-small_mnist.py', 0.99, None, 30, (8,)),
-        ('rescale-once-small_mnist.py', 0.99, None, 1, (8,)),
-        ('recursive_cifar10.py', None, 1.338, 30, (96,)),
-        ('rescale-once_cifar10.py', None, 1.338, 1, (96,)),
+        ('recursive-large_mnist.py', None, 1.05, 0.15, 30, (28, 56, 84)),
+        ('rescale-once-large_mnist.py', None, 1.05, 0.15, 1, (28, 56, 84)),
+        ('recursive-small_mnist.py', 0.99, None, 0.5, 30, (8,)),
+        ('rescale-once-small_mnist.py', 0.99, None, 0.5, 1, (8,)),
+        ('recursive_cifar10.py', None, 1.338, 0.1, 30, (96,)),
+        ('rescale-once_cifar10.py', None, 1.338, 0.1, 1, (96,)),
     ],
 )
-def test_recursions(name, lower, upper, depth, sizes):
+def test_recursions(name, lower, upper, top_k, depth, sizes):
     cfg = load(name)
     model = build(cfg)
     assert isinstance(model, RescalingClassifier)
-    assert (model.rule.lower, model.rule.upper, model.max_rescales) == (lower, upper, depth)
+    assert (model.rule.lower, model.rule.upper, model.rule.top_k, model.max_rescales) == (lower, upper, top_k, depth)
     assert tuple(cfg.test_dataloader.dataset.sizes)[3 : 3 + len(sizes)] == sizes
     # The scale net is the one that its own config trains.
     trained = build(load(Path(cfg.model.scale_net.init_cfg.checkpoint).parent.name + '.py'))
     shapes = {key: value.shape for key, value in trained.state_dict().items()}
     assert {key: value.shape for key, value in model.scale_net.state_dict().items()} == shapes
     assert model.scale_net.canvas == model.classifier.canvas == trained.canvas
-    assert trained.top_k == model.rule.top_k
+    # What PictureScale reports is the scale by the paper's k, which pictures larger than in training are rescaled by.
+    assert lower is not None or trained.top_k == top_k

@@ -16,11 +16,11 @@ from mmisn.structures import ViewFilter
 DETECTORS = sorted(p.relative_to(CONFIGS).as_posix() for p in (CONFIGS / 'scalenet').glob('*_chip-detector.py'))
 UPSAMPLED = sorted(p.relative_to(CONFIGS).as_posix() for p in (CONFIGS / 'scalenet').glob('*-upsampled_*[!r].py'))
 NAME = re.compile(
-    r'(?P<rule>plain|grid|recursive|focus)-(?P<isn>isn-)?(?P<method>faster|mask)-rcnn_(?P<backbone>r18-small|r50|r101|'
-    r'r101-caffe)_(?P<neck>fpn|c4)(?P<size>-600)?_(?P<schedule>\w+?)(?P<upsampled>-upsampled)?(-18e)?_'
+    r'(?P<rule>plain|grid|recursive|focus|pyramid)-(?P<isn>isn-)?(?P<method>faster|mask)-rcnn_(?P<backbone>r18-small|r50|r101|'
+    r'r101-caffe)_(?P<neck>fpn|dc5|c4)(?P<size>-600)?_(?P<schedule>\w+?)(?P<upsampled>-upsampled)?(-18e)?_'
     r'(?P<data>coco|scenes)(?P<soft>_soft-nms)?_chip-detector'
 )
-KINDS = dict(plain=PyramidChips, grid=GridChips, recursive=RecursiveChips, focus=FocusChips)
+KINDS = dict(plain=PyramidChips, grid=GridChips, recursive=RecursiveChips, focus=FocusChips, pyramid=PyramidChips)
 
 
 def tokens(file):
@@ -32,13 +32,13 @@ def tokens(file):
 def test_the_rows_that_there_are():
     found = {(n['rule'], n['method'], n['data'], bool(n['upsampled']), bool(n['soft'])) for n in map(tokens, DETECTORS)}
     for data in ('scenes', 'coco'):
-        for rule in ('plain', 'grid', 'recursive', 'focus'):
+        for rule in KINDS:
             assert (rule, 'faster', data, False, False) in found
         assert {('plain', 'faster', data, True, False), ('recursive', 'faster', data, True, False)} <= found
         assert ('recursive', 'faster', data, True, True) in found
     assert {(r, 'mask', 'coco', False, False) for r in ('plain', 'grid', 'recursive')} <= found
     # With and without FPN.
-    assert {'fpn', 'c4'} == {tokens(f)['neck'] for f in DETECTORS if tokens(f)['rule'] == 'recursive'}
+    assert {'fpn', 'dc5', 'c4'} == {tokens(f)['neck'] for f in DETECTORS if tokens(f)['rule'] == 'recursive'}
 
 
 @pytest.mark.parametrize('file', DETECTORS)
@@ -55,7 +55,7 @@ def test_detector(file):
         assert model.nms == dict(type='nms', iou_threshold=0.5)
 
 
-@pytest.mark.parametrize('file', [f for f in DETECTORS if tokens(f)['rule'] != 'focus'])
+@pytest.mark.parametrize('file', [f for f in DETECTORS if not tokens(f)['isn']])
 def test_whole_image_is_seen_at_the_size_that_the_detector_was_trained_at(file):
     name, model, cfg = tokens(file), build(file), load(file)
     trained = {'scenes': (533, 320), 'coco': (1000, 600) if name['size'] else (1333, 800)}[name['data']]
@@ -95,6 +95,14 @@ def test_focus_is_the_pyramid(file):
     assert set(model.generator.scale_ranges) == {scale_range}
     assert model.view_filters.edge_margin > 0
     assert model.generator.class_bounds == model.scale_net.class_bounds and model.scale_net.measure == 'sqrt_box'
+
+
+@pytest.mark.parametrize('file', [f for f in DETECTORS if tokens(f)['rule'] == 'pyramid'])
+def test_the_pyramid_that_focus_is_compared_with(file):
+    model, focus = build(file), build(file.replace('pyramid-', 'focus-'))
+    assert model.generator.levels == focus.generator.levels
+    assert model.view_filters.scale_range == focus.view_filters.scale_range
+    assert (model.nms, model.max_per_img) == (focus.nms, focus.max_per_img)
 
 
 @pytest.mark.parametrize('file', [f for f in DETECTORS if tokens(f)['rule'] in ('recursive', 'focus')])

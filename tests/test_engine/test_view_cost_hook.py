@@ -6,6 +6,9 @@ from types import SimpleNamespace
 import pytest
 from mmdet.registry import HOOKS
 from mmdet.structures import DetDataSample
+from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.logging import MessageHub
+from mmengine.runner import get_priority
 
 from mmisn.engine import ViewCostHook
 
@@ -14,6 +17,7 @@ class Log:
     def __init__(self):
         self.lines = []
         self.logger = SimpleNamespace(info=self.lines.append)
+        self.message_hub = MessageHub(f'costs of {id(self)}')
 
 
 def sample(num_views, view_pixels, **others):
@@ -44,6 +48,16 @@ def test_means_over_the_images():
     again = {}
     run(hook, [[sample(2, 5e5)]], again)
     assert again['cost/views'] == 2 and 'cost/scale_net_mpix' not in again
+
+
+def test_costs_are_written_to_the_log_files():
+    """They read the message hub, before which ``RuntimeInfoHook`` has put the other metrics there."""
+    metrics = {}
+    log = run(ViewCostHook(), [[sample(3, 2e6, scale_net_pixels=4e5)]], metrics)
+    written = {key: buffer.current() for key, buffer in log.message_hub.log_scalars.items()}
+    assert written == {f'test/{key}': value for key, value in metrics.items()} and len(written) == 4
+    order = [get_priority(hook.priority) for hook in (RuntimeInfoHook, ViewCostHook, LoggerHook)]
+    assert order == sorted(order) and len(set(order)) == 3
 
 
 def test_first_steps_are_not_timed():

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from mim_stand_in import Mim
 from mmisn.experiments import keys
 from mmisn.experiments.budget import BUDGETS
 from mmisn.experiments.data import Data
+from mmisn.experiments.kinds import PICTURE_KINDS
 from mmisn.experiments.pixels import Pixels, TrainingCost
 from mmisn.experiments.results import read_results
-from mmisn.experiments.tables import ROOT, Entry
+from mmisn.experiments.table_rows import Entry, Source
+from mmisn.experiments.tables import ROOT
 from mmisn.experiments.trials import make_trial
 
 TOOL = ROOT / 'tools' / 'ablate.py'
@@ -151,22 +154,38 @@ def test_unknown_tables(tool, capsys, monkeypatch):
     assert 'table7: Single-scale test' in capsys.readouterr().out
 
 
+def source_of(spelled):
+    """A training that another one, or a test, needs, as a result spells it."""
+    return Source(**spelled) if isinstance(spelled, dict) else Source(spelled) if spelled else None
+
+
+def pixels(cfg, of_config):
+    return of_config[str(Path(cfg.filename).relative_to(ROOT) if Path(cfg.filename).is_absolute() else cfg.filename)]
+
+
 def test_results_of_the_repository_fit_its_configs(monkeypatch):
     """The keys of every kept result are those of its row today: else nobody would find it."""
     monkeypatch.chdir(ROOT)
-    kept = read_results(ROOT / 'configs' / 'isn' / 'results')
+    kept = [r for name in ('isn', 'scalenet') for r in read_results(ROOT / f'configs/{name}/results').values()]
+    kept = [result for result in kept if result['data'] not in PICTURE_KINDS]
     assert len(kept) >= 9
-    for result in kept.values():
+    for result in kept:
         annotations = result['annotations']
         monkeypatch.setattr(keys, 'file_digest', lambda path, a=annotations: a['train' if 'train' in path else 'val'])
+        test = result['test']
+        sources = [result.get('start'), *test.get('weights', {}).values()]
+        sources = [source_of(s) for s in sources] + [Source(result['config'], result.get('share', 1.0))]
+        epochs = {t['config']: t['epochs'] for t in (*result.get('others', ()), result)}
         # Such that the budget comes to the number of epochs.
-        plain = BUDGETS['table'].pixels_per_image / result['epochs']
+        plain = {s.config: BUDGETS['table'].pixels_per_image * s.share / epochs[s.config] for s in sources if s}
         monkeypatch.setattr(
-            'mmisn.experiments.budget.training_cost', lambda cfg, p=plain: TrainingCost(Pixels(p, p), 8)
+            'mmisn.experiments.budget.training_cost',
+            lambda cfg, of=plain: TrainingCost(Pixels(*[pixels(cfg, of)] * 2), 8),
         )
         ann_files = {split: Path(f'x/annotations/instances_{split}.json') for split in annotations}
         data = Data('scenes', 'scenes', ann_files, {})
-        test = result['test']
         entry = Entry(result['config'], result['options'], test['config'], test['options'], test['tta'])
+        weights = {key: source_of(s) for key, s in test.get('weights', {}).items()}
+        entry = replace(entry, weights=weights, start=sources[0], share=sources[-1].share)
         trial = make_trial(entry, data, BUDGETS['table'], result['seed'], Path('out'), result['negatives'])
         assert (trial.training.key, trial.key) == (result['train_key'], result['test_key'])

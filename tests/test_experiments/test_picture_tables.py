@@ -4,12 +4,13 @@ import gzip
 import importlib.util
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from mmisn.experiments.arguments import KEPT_SCALENET_RESULTS
+from mmisn.experiments.arguments import KEPT_SCALENET_RESULTS, from_root, spell_command, spell_path
 from mmisn.experiments.budget import BUDGETS
 from mmisn.experiments.picture_data import PictureData, picture_data
 from mmisn.experiments.results import make_jobs, read_results
@@ -188,6 +189,59 @@ def test_command_says_what_is_wrong_with_the_data(tool, mnist, tmp_path, capsys)
     (tmp_path / 'data_batch_1').write_bytes(b'')
     assert tool.main(['scalenet-table4', '--data', str(tmp_path), '--out', str(tmp_path / 'out')]) == 2
     assert 'binary version' in capsys.readouterr().err
+
+
+def keep_result(trial, data, results):
+    """Run the steps of a trial's job in words alone; the text of the result."""
+    (job,) = make_jobs([trial], data, results, 0)
+    log = job.steps[-1].log.parent / 'now' / 'now.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({'accuracy/28': 0.5, 'accuracy/scale_net_pixels': 1.0}))
+    job.steps[-1].after()
+    return (results / f'{trial.name}.json').read_text()
+
+
+def test_a_result_does_not_say_where_the_data_are(rows, mnist, tmp_path):
+    row, runs = rows['Recursive-ScaleNet'], Path('work_dirs/none')
+    found = {}
+    for root in (mnist, Path('data/mnist')):
+        data = PictureData('mnist', root)
+        vars(data)['_splits'] = PictureData('mnist', mnist)._splits
+        trial = trial_of(row, data, runs)
+        assert f'data_root={root}' in ' '.join(trial.command(0))
+        commands = {step: spell_command(trial.command(0), data.root) for step in ('test',)}
+        found[root] = trial.key, commands['test']
+    assert found[mnist][0] == found[Path('data/mnist')][0]
+    assert found[mnist][1].replace('FOLDER/mnist', 'data/mnist') == found[Path('data/mnist')][1]
+    data = PictureData('mnist', mnist)
+    text = keep_result(trial_of(row, data, tmp_path / 'out'), data, tmp_path / 'results')
+    assert str(mnist) not in text and text.count('data_root=FOLDER/mnist') == 3 * 3
+
+
+def test_links_and_relative_paths_stay_what_they_are(tool, mnist, tmp_path, monkeypatch):
+    (tmp_path / 'link').symlink_to(mnist, target_is_directory=True)
+    assert from_root(tmp_path / 'link') == tmp_path / 'link'
+    assert from_root(Path('data/link')) == from_root(ROOT / 'data' / 'link') == Path('data/link')
+    assert from_root(Path('../elsewhere/mnist')) == Path('../elsewhere/mnist')
+    (tmp_path / 'repository').symlink_to(ROOT, target_is_directory=True)
+    assert from_root(tmp_path / 'repository' / 'data' / 'mnist') == Path('data/mnist')
+    monkeypatch.chdir(ROOT / 'tools')
+    assert from_root(Path('../data/mnist')) == Path('data/mnist')
+    assert from_root(Path('../../elsewhere')) == Path('../elsewhere')
+    assert (spell_path('data/mnist'), spell_path('../mnist')) == ('data/mnist', '../mnist')
+    assert (spell_path('/disk/me/mnist'), spell_path('scenes')) == ('FOLDER/mnist', 'scenes')
+    args = tool.parse_args(['scalenet-table2', '--data', str(tmp_path / 'link')])
+    assert args.data == str(tmp_path / 'link')
+    assert tool.command_of(args).startswith('python tools/ablate.py scalenet-table2 --data FOLDER/link --budget smoke')
+
+
+def test_commands_are_spelled_for_any_machine():
+    command = ['mim', 'test', 'c.py', '--cfg-options', 'a.data_root=/disk/x/', 'b.ann_file=/disk/x/annotations/v.json']
+    assert spell_command(command, Path('/disk/x')) == (
+        'mim test c.py --cfg-options a.data_root=FOLDER/x/ b.ann_file=FOLDER/x/annotations/v.json'
+    )
+    assert spell_command(['a', 'b=disk/x', 'c d'], Path('disk/x')) == "a b=disk/x 'c d'"
+    assert spell_command(['a=/disk/x'], None) == 'a=/disk/x'
 
 
 def test_without_data_a_table_says_not_trained(tool, tmp_path, capsys):

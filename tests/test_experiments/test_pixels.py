@@ -178,6 +178,23 @@ def test_chips_follow_the_budget_of_their_sampler(scenes):
     assert cost.pixels.padded == cost.pixels.plain
 
 
+def test_size_of_crops_and_choices():
+    resize = dict(type='Resize', scale=(533, 320), keep_ratio=True)
+    crop = dict(type='RandomCrop', crop_type='relative', crop_size=(0.5, 0.25))
+    rng = np.random.default_rng(0)
+    # (width, height) shares: 128x48 at x4.164 is limited by the long side.
+    assert size_of_pipeline([crop, resize], 'here')((256, 192), rng) == (533, 200)
+    choice = dict(type='RandomChoice', transforms=[resize, [crop, resize]], prob=[0.25, 0.75])
+    size = size_of_pipeline([dict(type='LoadMasksOrBoxes'), choice], 'here')
+    drawn = [size((256, 192), rng) for _ in range(400)]
+    assert set(drawn) == {(427, 320), (533, 200)}
+    assert drawn.count((533, 200)) == pytest.approx(300, abs=3 * np.sqrt(400 * 0.25 * 0.75))
+    with pytest.raises(ValueError, match='ends at a random size'):
+        size_of_pipeline([dict(type='RandomCrop', crop_type='relative_range', crop_size=(0.5, 0.5))], 'here')(
+            (9, 9), rng
+        )
+
+
 def test_the_views_of_a_test(scenes):
     ann_file = scenes / 'annotations' / 'instances_val.json'
     cfg = Config.fromfile(ISN)

@@ -176,7 +176,7 @@ def test_what_a_result_says(tmp_path, monkeypatch):
     monkeypatch.setattr('mmisn.experiments.results.pixels_of_test', lambda cfg, ann_file, tta: 77.0 if tta else 7.0)
     (tmp_path / 'val.json').write_text('{}')
     ann_files = dict(val=tmp_path / 'val.json')
-    data = SimpleNamespace(kind='scenes', ann_files=ann_files, num_images=lambda split: 4)
+    data = SimpleNamespace(kind='scenes', root=None, ann_files=ann_files, num_images=lambda split: 4)
     kept = make_result(trial(training(tmp_path, negatives=True), tmp_path), data, {'coco/bbox_mAP': 0.3}, {}, 0)
     assert set(RESULT_KEYS) <= set(kept)
     assert kept['pixels'] == dict(train_per_image_epoch=1000, train=round(1000.4 * 8 * 3), test_per_image=77)

@@ -1,0 +1,5 @@
+# Table 6: Faster R-CNN, ResNet-101-FPN. MMDetection's config as it is; its released checkpoint fits, too.
+_base_ = ['mmdet::faster_rcnn/faster-rcnn_r101_fpn_2x_coco.py', '../_base_/imports.py']
+
+val_evaluator = dict(type='ScaleRangeCocoMetric')
+test_evaluator = val_evaluator
