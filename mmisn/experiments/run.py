@@ -1,11 +1,13 @@
 """Run the trials that have no result yet."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from .data import Data
@@ -43,12 +45,32 @@ def run_trials(missing: Sequence[Trial], data: Data, results: Path, jobs: int | 
 
     Returns:
         Names of the jobs that failed.
+
+    Raises:
+        ValueError: If mim is not installed, or another run is busy with one of the trainings.
     """
     check_programs(['mim'])
     gpus = torch.cuda.device_count()
     slots = gpu_slots(gpus, os.environ.get('CUDA_VISIBLE_DEVICES'), jobs) if gpus else None
     slots = slots or cpu_slots(jobs or os.cpu_count() or 1)
-    return run_jobs(make_jobs(missing, data, results, min(gpus, 1)), slots, console, ROOT)
+    with _alone(training.folder for trial in missing for training in trial.trainings):
+        return run_jobs(make_jobs(missing, data, results, min(gpus, 1)), slots, console, ROOT)
+
+
+@contextmanager
+def _alone(folders: Iterable[Path]) -> Iterator[None]:
+    """Keep other runs out of folders of trainings: two in one folder would write over each other's checkpoints."""
+    with ExitStack() as locks:
+        for folder in sorted(set(folders)):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                locks.enter_context(FileLock(folder / '.lock').acquire(timeout=0))
+            except Timeout as error:
+                raise ValueError(
+                    f'another run is busy with {folder}; wait until it has ended, or run the other rows (--rows), or '
+                    'elsewhere (--out)'
+                ) from error
+        yield
 
 
 def results_of(trials: Sequence[Trial], results: Path) -> list[dict[str, Any]]:
