@@ -7,6 +7,7 @@ from .cifar10 import read_cifar10
 from .coco_keypoint_dataset import CocoKeypointDataset
 from .idx_files import read_idx, read_mnist
 from .pictures_at_sizes import CIFAR10AtSizes, MNISTAtSizes, PicturesAtSizes
+from .sample_random import SampleIndex
 from .scenes import SceneConfig, make_scene, make_scenes
 from .skeleton import Skeleton, build_skeleton
 
@@ -17,6 +18,7 @@ __all__ = [
     'CocoKeypointDataset',
     'MNISTAtSizes',
     'PicturesAtSizes',
+    'SampleIndex',
     'SceneConfig',
     'Skeleton',
     'build_skeleton',

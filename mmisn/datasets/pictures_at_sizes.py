@@ -16,6 +16,7 @@ from mmisn.chips.rescale import fit_canvas, resize_picture
 
 from .cifar10 import read_cifar10
 from .idx_files import read_mnist
+from .sample_random import SampleIndex, rng_of
 
 SizeAndNumber = int | Sequence[int]
 # Parts of the training set: the last pictures are held out, to choose settings on after a training on the others.
@@ -41,7 +42,9 @@ class PicturesAtSizes(Dataset):
         unit_size: The side whose relative scale is 1.
         num_images: Keep the first pictures only, all for ``None``.
         detour: Smallest and largest side in pixels of a random size that each picture is resampled to on the way, so
-            that a net cannot tell sizes by how sharp the resampling has left the edges; ``None`` for no detour.
+            that a net cannot tell sizes by how sharp the resampling has left the edges; ``None`` for no detour. The
+            size follows from (seed, epoch, number) of the item alone: train with ``SeededSampler``, since a plain index
+            is one of epoch 0 and seed 0.
 
     Raises:
         ValueError: If an argument is out of its domain, or the files are missing or broken.
@@ -89,11 +92,12 @@ class PicturesAtSizes(Dataset):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        number, size = int(self.indices[index]), int(self.sizes[index])
+    def __getitem__(self, index: int | tuple[int, int, int]) -> dict[str, Any]:
+        item, epoch, seed = index if isinstance(index, tuple) else SampleIndex(index)
+        number, size = int(self.indices[item]), int(self.sizes[item])
         picture = self.images[number]
         if self.detour is not None:
-            side = np.random.randint(self.detour[0], self.detour[1] + 1)
+            side = int(rng_of((seed, epoch, item)).integers(self.detour[0], self.detour[1], endpoint=True))
             picture = resize_picture(picture, (side, side))
         picture = resize_picture(picture, (size, size))
         picture = fit_canvas(picture, max(size, self.canvas))

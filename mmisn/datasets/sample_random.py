@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -15,6 +16,14 @@ from .transforms import CropChip, FilterByScale, PackInstanceInputs
 DRAW_NOTHING = frozenset(
     (LoadImageFromFile, LoadAnnotations, FilterByScale, CropChip, PackInstanceInputs, PackDetInputs)
 )
+
+
+class SampleIndex(NamedTuple):
+    """What ``SeededSampler`` yields: the number of a sample, and everything that its random numbers follow from."""
+
+    number: int
+    epoch: int = 0
+    seed: int = 0
 
 
 def rng_of(entropy: tuple[int, ...]) -> np.random.Generator:

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from mmengine.runner import Runner
+from torch.utils.data import BatchSampler, DataLoader
 
-from mmisn.datasets import PicturesAtSizes
+from mmisn.chips.rescale import resize_picture
+from mmisn.datasets import PicturesAtSizes, SampleIndex, pictures_at_sizes
+from mmisn.datasets.samplers import SeededSampler
 
 PICTURES = np.zeros((5, 28, 28), np.uint8)
 PICTURES[:, 4:24, 4:24] = 200
@@ -37,13 +41,81 @@ def test_a_small_picture_is_centred_on_the_canvas_and_a_large_one_given_whole():
 
 def test_a_detour_changes_the_sharpness_not_the_size():
     plain = toy((16,))[0]['inputs'].float()
-    np.random.seed(0)
     over = [toy((16,), detour=(14, 14))[0]['inputs'].float() for _ in range(2)]
     assert (over[0] == over[1]).all() and (over[0] != plain).any()
     assert abs(over[0].mean() - plain.mean()) < 0.04 * plain.mean()
     # 20 of 28 px are 11.4 of 16 px, whatever the detour.
-    sides = {int((toy((16,), detour=(14, 28))[0]['inputs'] > 100).any(1).sum()) for _ in range(20)}
+    data = toy((16,), detour=(14, 28))
+    sides = {int((data[SampleIndex(0, epoch)]['inputs'] > 100).any(1).sum()) for epoch in range(20)}
     assert sides <= {11, 12}
+
+
+def sides_of_detours(monkeypatch, data, indices):
+    """The sides in pixels that the pictures are resampled to on the way."""
+    seen = []
+
+    def resize(picture, size_wh):
+        seen.append(size_wh)
+        return resize_picture(picture, size_wh)
+
+    monkeypatch.setattr(pictures_at_sizes, 'resize_picture', resize)
+    for index in indices:
+        data[index]
+    monkeypatch.undo()
+    assert all(w == h for w, h in seen)
+    return [w for w, _ in seen[::2]]
+
+
+def test_a_detour_follows_from_seed_epoch_and_number(monkeypatch):
+    data = toy((14, 16), detour=(14, 56))
+    indices = [SampleIndex(n, epoch, seed) for seed in (0, 2**31 - 1) for epoch in (0, 1, 7) for n in range(10)]
+    expected = [int(np.random.default_rng((seed, epoch, n)).integers(14, 57)) for n, epoch, seed in indices]
+    np.random.seed(0)
+    state = np.random.get_state()
+    assert sides_of_detours(monkeypatch, data, indices) == expected
+    assert sides_of_detours(monkeypatch, data, indices[::-1]) == expected[::-1]
+    # Neither the global generator nor what another item has drawn is touched.
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), state))
+    assert sides_of_detours(monkeypatch, data, range(10)) == expected[:10]
+    # Epochs, seeds, and sizes of the same picture have detours of their own.
+    assert len({tuple(expected[i : i + 10]) for i in range(0, 60, 10)}) == 6 and expected[:5] != expected[5:10]
+
+
+def test_both_ends_of_a_detour_are_drawn(monkeypatch):
+    indices = [SampleIndex(0, epoch) for epoch in range(60)]
+    assert set(sides_of_detours(monkeypatch, toy((16,), detour=(14, 17)), indices)) == {14, 15, 16, 17}
+
+
+def batches(workers, epoch, rank_and_world=None, monkeypatch=None):
+    data = toy((14, 16), detour=(14, 56))
+    if rank_and_world:
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: rank_and_world)
+    sampler = SeededSampler(data, shuffle=True, seed=3)
+    sampler.set_epoch(epoch)
+    loader = DataLoader(data, batch_sampler=BatchSampler(sampler, 2, False), num_workers=workers)
+    samples = [(int(s), int(i), x) for b in loader for s, i, x in zip(b['sizes'], b['index'], b['inputs'])]
+    return {(size, number): picture.numpy().tobytes() for size, number, picture in samples}
+
+
+def test_workers_and_ranks_agree(monkeypatch):
+    alone = batches(0, epoch=2)
+    assert len(alone) == 10 and batches(2, epoch=2) == alone and batches(0, epoch=3) != alone
+    ranks = [batches(0, 2, (rank, 2), monkeypatch) for rank in range(2)]
+    assert ranks[0].keys() | ranks[1].keys() == alone.keys() and {**ranks[0], **ranks[1]} == alone
+
+
+def test_the_sampler_has_the_order_of_the_default_one_and_the_seed_of_the_runner():
+    data = toy((14, 16))
+    cfg = dict(batch_size=2, dataset=data, collate_fn=dict(type='default_collate'))
+    loaders = [
+        Runner.build_dataloader(dict(cfg, sampler=dict(type=name, shuffle=True)), seed=5)
+        for name in ('DefaultSampler', 'SeededSampler')
+    ]
+    for epoch in (0, 4):
+        for loader in loaders:
+            loader.sampler.set_epoch(epoch)
+        default, seeded = (list(loader.sampler) for loader in loaders)
+        assert seeded == [SampleIndex(number, epoch, 5) for number in default] and len(loaders[1].sampler) == 10
 
 
 def test_the_first_pictures_only():

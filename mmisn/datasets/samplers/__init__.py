@@ -1,3 +1,4 @@
 from .chip_sampler import ChipBatchSampler, ChipSampler
+from .seeded_sampler import SeededSampler
 
-__all__ = ['ChipBatchSampler', 'ChipSampler']
+__all__ = ['ChipBatchSampler', 'ChipSampler', 'SeededSampler']
