@@ -29,7 +29,8 @@ from mmisn.experiments.budget import BUDGETS, Budget
 from mmisn.experiments.data import Data, prepare_data
 from mmisn.experiments.kinds import PICTURE_KINDS
 from mmisn.experiments.picture_data import FOLDERS, PictureData, picture_data
-from mmisn.experiments.report import ReportRow, write_report
+from mmisn.experiments.report import write_report
+from mmisn.experiments.report_row import ReportRow
 from mmisn.experiments.run import find_missing, results_of, run_trials
 from mmisn.experiments.tables import ROOT, Row, Table, find_table, table_names
 from mmisn.experiments.trials import Trial, row_trials

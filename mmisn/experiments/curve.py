@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,13 +10,11 @@ import numpy as np
 from mmisn.visualization import spread
 
 from .columns import Curve, axis_label
-
-if TYPE_CHECKING:
-    from .report import ReportRow
+from .report_row import ReportRow
 
 
 def curve_points(
-    rows: 'Sequence[ReportRow]', columns: Mapping[str, str], curve: Curve
+    rows: Sequence[ReportRow], columns: Mapping[str, str], curve: Curve
 ) -> dict[str, list[tuple[str, np.ndarray, np.ndarray]]]:
     """Points of a curve: mean over the seeds and spread of each row that has both columns.
 
@@ -40,7 +38,7 @@ def curve_points(
     return {series: sorted(points, key=lambda point: point[1][0]) for series, points in found.items()}
 
 
-def plot_curve(title: str, rows: 'Sequence[ReportRow]', columns: Mapping[str, str], curve: Curve, path: Path) -> bool:
+def plot_curve(title: str, rows: Sequence[ReportRow], columns: Mapping[str, str], curve: Curve, path: Path) -> bool:
     """Draw a point per row, those of a series joined by a line; the paper's numbers are not in it.
 
     Args:

@@ -9,7 +9,8 @@ import yaml
 
 from mmisn.experiments.columns import Curve, column_digits, column_values
 from mmisn.experiments.curve import curve_points
-from mmisn.experiments.report import ReportRow, costs_of, markdown, write_report
+from mmisn.experiments.report import costs_of, markdown, write_report
+from mmisn.experiments.report_row import ReportRow
 from mmisn.experiments.table_rows import Entry, Row, Source
 from mmisn.experiments.tables import Table, load_table
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mmisn.experiments.budget import BUDGETS
-from mmisn.experiments.report import ReportRow, csv_cells, markdown, write_report
+from mmisn.experiments.report import csv_cells, markdown, write_report
+from mmisn.experiments.report_row import ReportRow
 from mmisn.experiments.results import (
     RESULT_KEYS,
     is_trained,
