@@ -112,6 +112,7 @@ def test_progress_is_read_from_the_end_of_the_log(tmp_path, console):
 
 
 RUNNER = """
+import signal
 import sys
 from pathlib import Path
 
@@ -119,6 +120,8 @@ from rich.console import Console
 
 from mmisn.experiments.jobs import Job, Step, cpu_slots, run_jobs
 
+# A shell without job control starts what it puts into the background deaf to Ctrl-C, and the tests with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 # Like mim: a process that starts another one, which writes its number and waits.
 child = 'import os, time, pathlib; pathlib.Path("child.txt").write_text(str(os.getpid())); time.sleep(60)'
