@@ -51,6 +51,9 @@ class ScaleRangeCocoMetric(CocoMetric):
     Table 9). The columns ``AR_s``, ``AR_m`` and ``AR_l`` for masks (Table 8) are ``metric_items`` of ``CocoMetric``:
     ``AR_s@1000`` and so on; with at most 100 detections per image they are COCO's ``AR_s``.
 
+    ``PREFIX.segm.json`` holds no boxes (``PREFIX.bbox.json`` has them, in the same order): pycocotools would take the
+    areas of detections from them, and its numbers by object size would not be the ones reported here.
+
     Where ``CocoMetric`` gives up when nothing at all was detected, every key is there with its proper value: 0 where
     there are objects, -1 where there are none.
 
@@ -131,7 +134,10 @@ class ScaleRangeCocoMetric(CocoMetric):
             Metric names and values; empty with ``format_only``.
         """
         if self.outfile_prefix is not None:
-            return self._compute_all(results)
+            try:
+                return self._compute_all(results)
+            finally:
+                self._leave_boxes_out_of_masks()
         # CocoMetric would delete its own temporary folder before the ranges are evaluated.
         with tempfile.TemporaryDirectory() as folder:
             self.outfile_prefix = osp.join(folder, 'results')
@@ -151,6 +157,16 @@ class ScaleRangeCocoMetric(CocoMetric):
         if self.with_keypoints:
             eval_results.update(self._evaluate_keypoints())
         return eval_results
+
+    def _leave_boxes_out_of_masks(self) -> None:
+        path = self._result_files.get('segm')
+        if path is None:
+            return
+        # At the end only: CocoMetric takes the boxes off what it reads, and fails where there are none.
+        records = load(path)
+        for record in records:
+            record.pop('bbox', None)
+        dump(records, path)
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
         """Write the predictions as COCO json, once, and remember the files; keypoints as ``PREFIX.keypoints.json``.

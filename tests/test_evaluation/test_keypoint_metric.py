@@ -245,10 +245,10 @@ def test_clear_errors(birds, tmp_path):
         evaluated(ScaleRangeCocoMetric(path, 'keypoints', sigmas=SIGMAS), coco, records, classes, 3)
 
 
-def test_mask_recall_by_size_equals_pycocotools(scenes, tmp_path):
+def test_pycocotools_gives_the_reported_mask_numbers_from_the_written_file(scenes, tmp_path):
     coco, dets = scenes.random_scene(3)
     (tmp_path / 'a.json').write_text(json.dumps(coco.dataset))
-    items = ['mAP', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000']
+    items = [f'mAP{i}' for i in ('', '_50', '_75', '_s', '_m', '_l')] + [f'AR_{i}@1000' for i in 'sml']
     metric = ScaleRangeCocoMetric(
         str(tmp_path / 'a.json'), ['bbox', 'segm'], outfile_prefix=str(tmp_path / 'out'), metric_items=items
     )
@@ -266,13 +266,15 @@ def test_mask_recall_by_size_equals_pycocotools(scenes, tmp_path):
         metric.process({}, [dict(img_id=image_id, ori_shape=scenes.image_hw, pred_instances=pred)])
     with contextlib.redirect_stdout(io.StringIO()):
         results = metric.evaluate(len(coco.imgs))
-    predictions = json.loads((tmp_path / 'out.segm.json').read_text())
-    for record in predictions:
-        del record['bbox']
-    (tmp_path / 'segm.json').write_text(json.dumps(predictions))
-    expected = pycocotools_stats(coco, tmp_path / 'segm.json', iou_type='segm')
-    assert [results[f'coco/segm_{i}'] for i in items] == [round(v, 3) for v in expected[[0, 9, 10, 11]]]
-    assert len({round(v, 3) for v in expected[[9, 10, 11]]}) == 3
+    expected = pycocotools_stats(coco, tmp_path / 'out.segm.json', iou_type='segm')[[*range(6), 9, 10, 11]]
+    assert [results[f'coco/segm_{i}'] for i in items] == [round(v, 3) for v in expected]
+    assert len({round(v, 3) for v in expected[[3, 4, 5]]}) == len({round(v, 3) for v in expected[[6, 7, 8]]}) == 3
+    # With the boxes that CocoMetric writes, pycocotools would take detections' areas from them: other numbers.
+    boxes, masks = (json.loads((tmp_path / f'out.{kind}.json').read_text()) for kind in ('bbox', 'segm'))
+    assert [{**m, 'bbox': b['bbox']} for m, b in zip(masks, boxes)] != masks and len(masks) == len(boxes)
+    (tmp_path / 'boxes.json').write_text(json.dumps([{**m, 'bbox': b['bbox']} for m, b in zip(masks, boxes)]))
+    other = pycocotools_stats(coco, tmp_path / 'boxes.json', iou_type='segm')[[*range(6), 9, 10, 11]]
+    assert np.array_equal(other[:3], expected[:3]) and (other[3:] != expected[3:]).any()
 
 
 def test_evaluate_scale_ranges_takes_sigmas(birds):

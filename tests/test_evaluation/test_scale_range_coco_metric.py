@@ -222,6 +222,8 @@ def test_format_only_writes_what_pycocotools_loads(scene, tmp_path):
         got = evaluate_scale_ranges(coco_gt, coco_dt, RANGES, iou_type)
         expected = evaluate_scale_ranges(coco_gt, load_results(coco_gt, [dict(d) for d in dets]), RANGES, iou_type)
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    masks = json.loads(Path(f'{prefix}.segm.json').read_text())
+    assert len(masks) == len(dets) and not any('bbox' in record for record in masks)
 
 
 def test_format_only_without_detections(scene, tmp_path):
