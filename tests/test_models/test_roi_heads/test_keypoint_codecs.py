@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mmisn.models.roi_heads.keypoint_heads.keypoint_bins import bins_to_keypoints, keypoints_to_bins, visible_inside
 from mmisn.models.roi_heads.keypoint_heads.offset_codec import decode_hough, decode_peak, encode_offsets
-from mmisn.models.roi_heads.keypoint_heads.one_hot_codec import decode_one_hot, encode_one_hot
+from mmisn.models.roi_heads.keypoint_heads.one_hot_codec import MAX_VALUES, decode_one_hot, encode_one_hot
 
 SIZE = (22, 16)
 
@@ -128,6 +128,58 @@ def test_refinement_finds_a_peak_between_cells(refine, bound):
     assert (keypoints_to_bins(found, rois, size) - truth).abs().max() < bound
     coarse, _ = decode_one_hot(logits, rois, 'none')
     assert 0.4 < (keypoints_to_bins(coarse, rois, size) - truth).abs().max() <= 0.5 + 1e-3
+
+
+@pytest.fixture
+def resized_sizes(monkeypatch):
+    """Sizes of the maps that decoding resizes, as they come."""
+    sizes, original = [], F.interpolate
+
+    def interpolate(*args, **kwargs):
+        resized = original(*args, **kwargs)
+        sizes.append(tuple(resized.shape))
+        return resized
+
+    monkeypatch.setattr(F, 'interpolate', interpolate)
+    return sizes
+
+
+def whole_at_once(logits, rois):
+    """Mask R-CNN's decoding: all maps of a RoI resized to its pixels."""
+    found = []
+    for maps, (width, height) in zip(logits, (rois[:, 2:] - rois[:, :2]).tolist()):
+        size = max(math.ceil(height), maps.shape[1]), max(math.ceil(width), maps.shape[2])
+        best = F.interpolate(maps[None], size=size, mode='bicubic', align_corners=False)[0].flatten(1).argmax(dim=1)
+        cells = torch.stack([best % size[1], best // size[1]], dim=1) + 0.5
+        found.append(cells * cells.new_tensor([maps.shape[2] / size[1], maps.shape[1] / size[0]]))
+    return bins_to_keypoints(torch.stack(found), rois, logits.shape[-2:])
+
+
+def test_bicubic_decoding_in_parts_changes_nothing(resized_sizes):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 17, 56, 56, generator=generator)
+    sides = torch.tensor([[40.0, 30], [300, 200.5], [1280, 960], [2048, 2047.5], [2048, 20]])
+    rois = torch.cat([torch.full((5, 2), 3.0), 3.0 + sides], dim=1)
+    expected = whole_at_once(logits, rois)
+    before = len(resized_sizes)
+    found, _ = decode_one_hot(logits, rois, 'bicubic')
+    assert torch.equal(found, expected)
+    sizes = resized_sizes[before:]
+    assert max(math.prod(s) for s in sizes) <= MAX_VALUES
+    assert [s[1] for s in sizes] == [17, 17, 3, 3, 3, 3, 3, 2, *[1] * 17, 17]
+
+
+def test_memory_of_bicubic_decoding_does_not_grow_with_the_roi(resized_sizes):
+    truth = torch.tensor([[[20.3, 40.9], [1.2, 3.4]]])
+    y, x = torch.meshgrid(torch.arange(56) + 0.5, torch.arange(56) + 0.5, indexing='ij')
+    logits = -((x - truth[..., :1, None]) ** 2 + (y - truth[..., 1:, None]) ** 2) / (2 * 1.5**2)
+    for sides in ([2560.0, 1920.0], [20000.0, 15000.0], [9000.0, 500.0]):
+        rois = torch.tensor([[0.0, 0, *sides]])
+        found, _ = decode_one_hot(logits, rois, 'bicubic')
+        # The bicubic kernel's own error on a Gaussian is larger than that of 2048 pixels, 1/73 of a bin.
+        assert (keypoints_to_bins(found, rois, (56, 56)) - truth).abs().max() < 0.2
+    assert max(math.prod(s) for s in resized_sizes) <= MAX_VALUES
+    assert [s[2:] for s in resized_sizes] == [(1920, 2048)] * 2 + [(2048, 2048)] * 2 + [(500, 2048)]
 
 
 def test_one_hot_by_hand():

@@ -12,6 +12,11 @@ from torch import Tensor
 from .keypoint_bins import bins_to_keypoints, keypoints_to_bins, visible_inside
 
 REFINEMENTS = ('bicubic', 'quadratic', 'none')
+# Rows and columns of a resized map at most. In a view at factor 4 a RoI may have many more pixels, but no keypoint is
+# known to a 36th of a bin of the usual 56x56 map.
+MAX_SIDE = 2048
+# Of the resized maps of a RoI so many values, 16 MB, are in memory at a time; all 17 of a large RoI would take 300 MB.
+MAX_VALUES = MAX_SIDE * MAX_SIDE
 
 
 def encode_one_hot(
@@ -50,7 +55,7 @@ def decode_one_hot(logits: Tensor, rois: Tensor, refine: str = 'bicubic') -> tup
         refine: Where in the best cell the keypoint lies. ``none``: at its centre. ``quadratic``: at the peak of the
             parabola through the logits of the cell and its two neighbours, per axis; exact for a Gaussian.
             ``bicubic``: as Mask R-CNN's code does it, at the best pixel of the map resized to the RoI's size in pixels
-            (but never made smaller, which would cost small RoIs their precision).
+            (but never made smaller, which would cost small RoIs their precision, and no side larger than 2048).
 
     Returns:
         keypoints: (N, K, 2) float32 x, y in view pixels.
@@ -79,12 +84,19 @@ def _bicubic_peaks(logits: Tensor, rois: Tensor) -> Tensor:
     bins = logits.new_zeros(num_rois, num_keypoints, 2)
     sides = (rois[:, 2:] - rois[:, :2]).float().tolist()
     for index, (roi_width, roi_height) in enumerate(sides):
-        size = max(math.ceil(roi_height), height), max(math.ceil(roi_width), width)
-        resized = F.interpolate(logits[index : index + 1], size=size, mode='bicubic', align_corners=False)[0]
-        best = resized.flatten(1).argmax(dim=-1)
-        centres = torch.stack([best % size[1], best // size[1]], dim=-1) + 0.5
-        bins[index] = centres * centres.new_tensor([width / size[1], height / size[0]])
+        size = _resized_side(roi_height, height), _resized_side(roi_width, width)
+        maps_at_once = max(1, MAX_VALUES // (size[0] * size[1]))
+        for first in range(0, num_keypoints, maps_at_once):
+            maps = slice(first, first + maps_at_once)
+            resized = F.interpolate(logits[index, maps][None], size=size, mode='bicubic', align_corners=False)[0]
+            best = resized.flatten(1).argmax(dim=-1)
+            centres = torch.stack([best % size[1], best // size[1]], dim=-1) + 0.5
+            bins[index, maps] = centres * centres.new_tensor([width / size[1], height / size[0]])
     return bins
+
+
+def _resized_side(roi_side: float, cells: int) -> int:
+    return max(min(math.ceil(roi_side), MAX_SIDE), cells)
 
 
 def _parabola_offsets(logits: Tensor, cells: Tensor) -> Tensor:
