@@ -12,6 +12,8 @@ CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'hors
 SIDE = 32
 # A label, then the red, green and blue planes.
 RECORD = 1 + 3 * SIDE * SIDE
+# Per file of the binary version.
+RECORDS = 10_000
 BATCHES = {'train': tuple(f'data_batch_{i}.bin' for i in range(1, 6)), 'test': ('test_batch.bin',)}
 # Below the folder that is named: the archive of the binary version unpacks to this one.
 BINARY_FOLDERS = ('', 'cifar-10-batches-bin')
@@ -24,8 +26,9 @@ def read_cifar10(root: str | Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Read the images and labels of a split.
 
     Args:
-        root: Folder of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or one with ``train/CLASS/*``
-            and ``test/CLASS/*`` of 32x32 images, CLASS being a name of ``CLASSES`` or its number.
+        root: Folder of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``, 10,000 records each), or one
+            with ``train/CLASS/*`` and ``test/CLASS/*`` of 32x32 images, CLASS being a name of ``CLASSES`` or its
+            number.
         split: ``train`` or ``test``.
 
     Returns:
@@ -72,10 +75,11 @@ def _read_binary(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_batch(path: Path) -> np.ndarray:
     content = path.read_bytes()
-    if not content or len(content) % RECORD:
+    if len(content) != RECORDS * RECORD:
+        number, rest = divmod(len(content), RECORD)
         raise ValueError(
-            f'{path}: truncated or not of the binary version: its size must be a multiple of {RECORD} bytes, got '
-            f'{len(content)}'
+            f'{path}: truncated or not of the binary version: it must hold {RECORDS} records of {RECORD} bytes, got '
+            + (f'{len(content)} bytes' if rest else f'{number} records')
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     if records[:, 0].max() >= len(CLASSES):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmisn.datasets import read_cifar10
+from mmisn.datasets import cifar10, read_cifar10
 
 RNG = np.random.default_rng(0)
 BGR = RNG.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
@@ -14,6 +14,12 @@ LABELS = [3, 9, 0, 1, 2, 5]
 def record(label, bgr):
     """A record by its description: label, then 1024 bytes each of red, green and blue, row by row."""
     return bytes([label]) + b''.join(bgr[:, :, channel].tobytes() for channel in (2, 1, 0))
+
+
+@pytest.fixture(autouse=True)
+def one_record(monkeypatch):
+    """Files of a record each, in the place of 10,000."""
+    monkeypatch.setattr(cifar10, 'RECORDS', 1)
 
 
 def write_binary(folder):
@@ -84,7 +90,7 @@ def _no_image(folder):
     ('make', 'message'),
     [
         (_missing_batch, 'data_batch_4.bin missing'),
-        (_truncated, 'data_batch_2.bin: truncated.* multiple of 3073 bytes, got 3072'),
+        (_truncated, 'data_batch_2.bin: truncated.* 1 records of 3073 bytes, got 3072 bytes'),
         (_label_of_11, 'data_batch_2.bin: labels must be from 0 to 9, got 11'),
         (_unknown_class, 'lion: the folder of a class is called airplane'),
         (_other_size, 'a.png: images of CIFAR-10 are 32x32 px, got 32x30'),
@@ -97,6 +103,17 @@ def test_broken_data(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(ValueError, match=message):
         read_cifar10(tmp_path, 'train')
+
+
+@pytest.mark.parametrize('number', [1, 9_999, 10_001])
+def test_a_file_cut_between_two_records_is_truncated(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(cifar10, 'RECORDS', 10_000)
+    write_binary(tmp_path)
+    (tmp_path / 'test_batch.bin').write_bytes(record(1, BGR[0]) * number)
+    with pytest.raises(ValueError, match=rf'test_batch.bin: .* 10000 records of 3073 bytes, got {number} records'):
+        read_cifar10(tmp_path, 'test')
+    (tmp_path / 'test_batch.bin').write_bytes(record(1, BGR[0]) * 10_000)
+    assert len(read_cifar10(tmp_path, 'test')[0]) == 10_000
 
 
 def test_missing_folder(tmp_path):
