@@ -68,6 +68,11 @@ class PicturesAtSizes(Dataset):
         self.detour = detour
         part = PARTS.get(split, slice(None))
         found = self.read(data_root, 'train' if split in PARTS else split)
+        if split in PARTS and len(found[0]) <= HELD_OUT:
+            raise ValueError(
+                f'{type(self).__name__}: split {split!r} parts the training set from its last {HELD_OUT} pictures and '
+                f'needs more than {HELD_OUT}, {str(data_root)!r} has {len(found[0])}'
+            )
         self.images, self.labels = (both[part][:num_images] for both in found)
         self.canvas, self.unit_size = canvas, unit_size
         pairs = [self._pair(size) for size in sizes]

@@ -155,3 +155,9 @@ def test_held_out_pictures_are_the_last_of_the_training_set_and_in_no_training_p
     assert labels('train_part') == list(range(7_000))
     assert labels('train_part') + labels('held_out') == labels('train')
     assert labels('test') == read['test'].tolist()
+
+
+@pytest.mark.parametrize('split', ['train_part', 'held_out'])
+def test_a_training_set_with_nothing_to_hold_out_is_an_error(split):
+    with pytest.raises(ValueError, match=rf"split {split!r} .* last 5000 .* more than 5000, 'here' has 5$"):
+        Toy('here', split, (14,), canvas=28, unit_size=16)
