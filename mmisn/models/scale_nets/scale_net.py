@@ -86,7 +86,11 @@ class ScaleNet(BaseDetector):
         """The size at which ``predict_maps`` looks at an image of this width and height."""
         if self.view_size is None:
             return tuple(image_wh)
-        return rescale_size(image_wh, self.view_size) if self.keep_ratio else self.view_size
+        if not self.keep_ratio:
+            return self.view_size
+        # mmcv rounds the short side of an extreme shape to 0.
+        width, height = rescale_size(image_wh, self.view_size)
+        return max(1, width), max(1, height)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tensor:
         """(B, C, h', w') features of (B, 3, h, w) preprocessed images, of the decoder's resolution."""

@@ -30,6 +30,14 @@ def test_what_generators_read():
     assert small_net('regression').class_bounds is None
 
 
+def test_extreme_shapes_keep_a_pixel():
+    """(2000, 1) fitted into (256, 256) is 256 by 0.128 px."""
+    net = small_net(view_size=(256, 256), keep_ratio=True)
+    assert net.view_wh((2000, 1)) == (256, 1) and net.view_wh((1, 2000)) == (1, 256)
+    (found,) = net.predict_maps([picture(1, 2000)])
+    assert found.shape == (4, 1, 2000) and np.isfinite(found).all()
+
+
 @pytest.mark.parametrize('head', HEADS)
 def test_maps_are_those_of_the_preprocessed_image(head):
     """Against the steps one by one: RGB, mean and deviation, network, softmax or clamp."""
