@@ -1,6 +1,7 @@
 """A classifier behind ScaleNet: pictures are rescaled, recursively, before it sees them."""
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ class RescalingClassifier(CompleteLoadMixin, BaseModel):
 
         Returns:
             Per picture what ``PictureClassifier`` predicts, and ``rescales``, whether the recursion ``ended`` in range
-            and the ``pixels`` that the scale net has looked at.
+            and the ``pixels`` that the scale net has computed, those of its canvas around smaller views counted.
         """
         if mode != 'predict':
             raise ValueError(f'RescalingClassifier only predicts, got mode={mode!r}; train its parts by themselves')
@@ -77,9 +78,13 @@ class RescalingClassifier(CompleteLoadMixin, BaseModel):
         views = [resize_picture(picture, path.chips[-1].size_wh) for picture, path in zip(pictures, paths)]
         results = self.classifier.predictions(views, targets)
         for result, path in zip(results, paths):
-            pixels = sum(chip.size_wh[0] * chip.size_wh[1] for chip in path.chips)
+            pixels = sum(math.prod(self._computed_wh(chip.size_wh)) for chip in path.chips)
             result.update(rescales=path.rescales, ended=path.ended, pixels=pixels)
         return results
+
+    def _computed_wh(self, size_wh: tuple[int, int]) -> tuple[int, int]:
+        computed_wh = getattr(self.scale_net, 'computed_wh', None)
+        return size_wh if computed_wh is None else computed_wh(size_wh)
 
     def rescale(self, pictures: Sequence[np.ndarray]) -> list[RescalePath]:
         """What the recursion makes of (H, W) or (H, W, C) uint8 pictures."""

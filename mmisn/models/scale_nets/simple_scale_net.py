@@ -117,6 +117,10 @@ class SimpleScaleNet(BaseModel):
             inside.append((place >= before) & (place < before + sides))
         return inside[0][:, :, None] & inside[1][:, None, :]
 
+    def computed_wh(self, size_wh: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of what ``predict_maps`` computes for a picture of this size: its canvas, or the picture."""
+        return max(size_wh[0], self.canvas), max(size_wh[1], self.canvas)
+
     @torch.no_grad()
     def predict_maps(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scale maps of pictures of any sizes, batched by size; the net is in eval mode meanwhile.

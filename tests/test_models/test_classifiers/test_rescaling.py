@@ -60,6 +60,29 @@ def test_pixels_are_cut_from_the_original():
     assert results[1]['rescales'] == 0
 
 
+class Canvas(SquareRoot):
+    """A net that pads to 20 px, and counts so."""
+
+    def computed_wh(self, size_wh):
+        return tuple(max(side, 20) for side in size_wh)
+
+
+def test_pixels_are_those_that_are_computed():
+    """Padding to the canvas is computed as well."""
+    model = stand_ins()
+    object.__setattr__(model, 'scale_net', Canvas())
+    (result,) = model([picture(64)], mode='predict', labels=[0], sizes=[64])
+    assert result['pixels'] == 64**2 + 32**2 + 22**2 + 3 * 20**2
+    # As the real net does: 8 px on a canvas of 28.
+    net = SimpleScaleNet()
+    seen = []
+    net.layers.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-2:].numel()))
+    for wh in ((8, 8), (40, 30), (40, 8)):
+        net.predict_maps([np.zeros(wh[::-1], np.uint8)])
+        assert seen.pop() == np.prod(net.computed_wh(wh))
+    assert net.computed_wh((8, 8)) == (28, 28) and net.computed_wh((40, 8)) == (40, 28)
+
+
 def test_rescaling_once_and_not_at_all():
     once = stand_ins(max_rescales=1)
     (result,) = once([picture(64)], mode='predict', labels=[0], sizes=[64])
