@@ -30,7 +30,7 @@ def draw_picture(
         sample: Has ``pred_instances`` in pixels of the image; it is not changed.
         score_thr: Detections with a score up to it are left out.
         target: The file to write.
-        windows: Whether to draw the borders of the sample's ``chips``, too.
+        windows: Whether to draw the borders of the sample's windows, too, see ``draw_windows``.
     """
     zoom = math.ceil(MIN_DRAWN_SIDE / max(pixels.shape[:2]))
     found = sample.pred_instances[sample.pred_instances.scores > score_thr].cpu()
@@ -42,5 +42,6 @@ def draw_picture(
     drawn = DetDataSample(pred_instances=found)
     image = mmcv.imrescale(pixels, zoom, interpolation='bicubic')[..., ::-1] if zoom > 1 else pixels[..., ::-1]
     if windows:
-        image = draw_windows(image, sample.chips, (pixels.shape[1], pixels.shape[0]))
+        image_wh = (pixels.shape[1], pixels.shape[0])
+        image = draw_windows(image, sample.chips, image_wh, sample.get('chips_are_windows'))
     visualizer.add_datasample(target.name, image, drawn, draw_gt=False, pred_score_thr=score_thr, out_file=str(target))

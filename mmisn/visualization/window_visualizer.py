@@ -16,13 +16,20 @@ from .keypoint_visualizer import KeypointVisualizer
 _COLORS = ((86, 180, 233), (0, 158, 115), (240, 228, 66), (230, 159, 0), (213, 94, 0), (204, 121, 167))
 
 
-def draw_windows(image_rgb: np.ndarray, chips: Sequence[Chip], image_wh: tuple[int, int]) -> np.ndarray:
+def draw_windows(
+    image_rgb: np.ndarray,
+    chips: Sequence[Chip],
+    image_wh: tuple[int, int],
+    are_windows: Sequence[bool] | None = None,
+) -> np.ndarray:
     """Draw the borders of windows, coloured and labelled by their factor.
 
     Args:
         image_rgb: (h, w, 3) uint8 picture of the whole image, at any size.
-        chips: Views of the image; those of the whole image are not drawn.
+        chips: Views of the image.
         image_wh: Width and height of the image in original pixels.
+        are_windows: For each view whether it is drawn, as ``ChipDetector`` tells of its ``chips``; a window may be the
+            whole image at another size. By default all are but views of the whole image.
 
     Returns:
         A picture of the same size; the given one is not changed.
@@ -30,7 +37,9 @@ def draw_windows(image_rgb: np.ndarray, chips: Sequence[Chip], image_wh: tuple[i
     drawn = np.ascontiguousarray(image_rgb).copy()
     height, width = drawn.shape[:2]
     whole = Chip.full(image_wh, (width, height))
-    windows = [c for c in chips if c.xyxy != whole.xyxy]
+    if are_windows is None:
+        are_windows = [c.xyxy != whole.xyxy for c in chips]
+    windows = [c for c, is_window in zip(chips, are_windows) if is_window]
     names = {c: f'x{float(f"{c.factor:.2g}"):g}' for c in windows}
     colors = {
         n: _COLORS[i % len(_COLORS)] for i, n in enumerate(sorted(set(names.values()), key=lambda n: float(n[1:])))
@@ -70,5 +79,5 @@ class WindowVisualizer(KeypointVisualizer):
         chips = () if data_sample is None else data_sample.get('chips', ())
         if len(chips):
             height, width = data_sample.ori_shape[:2]
-            image = draw_windows(image, chips, (width, height))
+            image = draw_windows(image, chips, (width, height), data_sample.get('chips_are_windows'))
         super().add_datasample(name, image, data_sample, *args, **kwargs)

@@ -32,6 +32,17 @@ def test_borders_of_windows_and_nothing_of_the_whole_image():
     assert (GREY == 90).all()
 
 
+def test_a_window_that_is_the_whole_image_is_drawn():
+    """Of an image smaller than a window, which is looked at again at twice the size."""
+    whole, window = Chip.full((150, 100)), Chip.full((150, 100), (300, 200))
+    changed = painted(GREY, draw_windows(GREY, [whole, window], (150, 100), [False, True]))
+    assert changed[0].all() and changed[-1].all() and changed[:, 0].all() and changed[:, -1].all()
+    assert not changed[40:160, 60:].any(axis=0)[:-3].any()
+    # A pyramid's whole images are no windows.
+    assert not painted(GREY, draw_windows(GREY, [whole, window], (150, 100), [False, False])).any()
+    assert not painted(GREY, draw_windows(GREY, [whole, window], (150, 100))).any()
+
+
 def test_factors_have_colours_of_their_own():
     chips = [Chip((0, 0, 40, 40), (80, 80)), Chip((60, 0, 100, 40), (160, 160)), Chip((0, 50, 41, 91), (82, 82))]
     drawn = draw_windows(GREY, chips, (300, 200))
@@ -44,11 +55,13 @@ def test_window_at_the_corner_is_drawn_inside():
     assert changed[150:200, 299].all() and changed[199, 250:300].all()
 
 
-def result(chips):
+def result(chips, windows=None):
     found = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
     sample = DetDataSample(metainfo=dict(ori_shape=(200, 300), img_shape=(200, 300)), pred_instances=found)
     if chips is not None:
         sample.set_metainfo(dict(chips=chips))
+    if windows is not None:
+        sample.set_metainfo(dict(chips_are_windows=windows))
     return sample
 
 
@@ -64,3 +77,6 @@ def test_visualizer_draws_windows_under_the_detections(tmp_path):
     np.testing.assert_array_equal(pictures[0], draw_windows(GREY, chips, (300, 200)))
     for picture in pictures[1:]:
         np.testing.assert_array_equal(picture, GREY)
+    chips, windows = [Chip.full((300, 200)), Chip.full((300, 200), (600, 400))], [False, True]
+    visualizer.add_datasample('x', GREY, result(chips, windows), draw_gt=False)
+    assert painted(GREY, visualizer.get_image())[:, 0].all()

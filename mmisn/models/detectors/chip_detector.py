@@ -155,23 +155,26 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
 
         Returns:
             Copies of the data samples with ``pred_instances`` and, in the meta information, ``chips``, the views,
-            ``num_views`` and ``view_pixels``, the pixels that the detector has looked at (padding not counted), and,
-            with a scale net, ``scale_net_pixels``, those that it has looked at.
+            ``chips_are_windows``, for each whether it is a window and no plain view of the whole image, ``num_views``
+            and ``view_pixels``, the pixels that the detector has looked at (padding not counted), and, with a scale
+            net, ``scale_net_pixels``, those that it has looked at.
 
         Raises:
-            ValueError: If an image is not raw: resized, flipped, or not uint8.
+            ValueError: If an image is not raw: resized, flipped, or not uint8; or a scale map is bad, see
+                ``check_scale_map``.
         """
         return [self._predict_image(image, sample) for image, sample in zip(batch_inputs, batch_data_samples)]
 
     def _predict_image(self, image: Tensor, sample: DetDataSample) -> DetDataSample:
         pixels = raw_pixels(image, sample)
         image_wh = (pixels.shape[1], pixels.shape[0])
-        chips, maps = self._views(pixels)
+        chips, maps = self._views(pixels, str(sample.get('img_path') or f'image {sample.get("img_id", "?")}'))
         windows = self._are_windows(chips, image_wh)
         filters = self._filters(windows)
         requests = [MaskRequest(0, view, chip, rule) for view, (chip, rule) in enumerate(zip(chips, filters))]
         result = sample.clone()
-        result.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips), chips=chips))
+        seen = dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips), chips=chips)
+        result.set_metainfo(dict(seen, chips_are_windows=windows))
         if maps is not None:
             result.set_metainfo(dict(scale_net_pixels=maps.num_pixels))
         with nullcontext() if self.view_masks is None else self.view_masks.collecting() as store:
@@ -191,7 +194,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         result.pred_instances = merged
         return result
 
-    def _views(self, pixels: np.ndarray) -> tuple[list[Chip], ImageScaleMaps | None]:
+    def _views(self, pixels: np.ndarray, name: str) -> tuple[list[Chip], ImageScaleMaps | None]:
         """The generator's chips, and what the scale net has told it."""
         image_wh = (pixels.shape[1], pixels.shape[0])
         if self.scale_net is None:
@@ -199,7 +202,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         if not self._scale_net_is_loaded:
             load_pretrained(self.scale_net, 'scale_net')
             self._scale_net_is_loaded = True
-        maps = ImageScaleMaps(self.scale_net, pixels, self.batch_size, self.interpolation)
+        maps = ImageScaleMaps(self.scale_net, pixels, self.batch_size, self.interpolation, name)
         return list(self.generator.views(image_wh, maps)), maps
 
     def _are_windows(self, chips: Sequence[Chip], image_wh: tuple[int, int]) -> list[bool]:

@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmisn.chips import check_scale_maps
+from mmisn.chips import check_scale_map
 from mmisn.structures import Chip, ScaleRange, crop_resample, scales_of_boxes
+
+# Far below what one pixel with a vote has, far above the rounding errors of sums over a map.
+ROUNDING = 1e-6
 
 
 def equal_size_batches(chips: Sequence[Chip], batch_size: int) -> list[list[int]]:
@@ -42,13 +45,17 @@ class ImageScaleMaps:
         pixels: (H, W, 3) uint8 BGR image.
         batch_size: Chips of equal size that the net is given together, at most.
         interpolation: How chips are resampled.
+        name: What the image is called in errors: its path or id.
 
     Attributes:
         num_pixels: Pixels that the net has looked at.
         whole: The first chip of the whole image and its map; ``None`` before.
     """
 
-    def __init__(self, net: nn.Module, pixels: np.ndarray, batch_size: int, interpolation: str) -> None:
+    def __init__(
+        self, net: nn.Module, pixels: np.ndarray, batch_size: int, interpolation: str, name: str = 'an image'
+    ) -> None:
+        self._name = name
         self._net = net
         self._pixels = pixels
         self._batch_size = batch_size
@@ -60,12 +67,12 @@ class ImageScaleMaps:
         """Scale maps of chips, each of its chip's size.
 
         Raises:
-            ValueError: If a map is bad; see ``check_scale_map``.
+            ValueError: If a map is bad, see ``check_scale_map``, or missing; it names the image and the view.
         """
         maps: list[Any] = [None] * len(chips)
         for batch in equal_size_batches(chips, self._batch_size):
             views = [crop_resample(self._pixels, chips[i], self._interpolation) for i in batch]
-            found = check_scale_maps(self._net.predict_maps(views), [chips[i].size_wh for i in batch])
+            found = self._checked(self._net.predict_maps(views), [chips[i] for i in batch])
             for i, scale_map in zip(batch, found):
                 maps[i] = scale_map
                 self.num_pixels += math.prod(seen_size(self._net, chips[i].size_wh))
@@ -74,6 +81,19 @@ class ImageScaleMaps:
             whole = (pair for pair in zip(chips, maps) if pair[0].xyxy == (0, 0, width, height))
             self.whole = next(whole, None)
         return maps
+
+    def _checked(self, maps: Sequence[Any], chips: Sequence[Chip]) -> list[np.ndarray]:
+        if len(maps) != len(chips):
+            raise ValueError(f'{self._name}: the scale net gave {len(maps)} scale maps for {len(chips)} views')
+        found = []
+        for scale_map, chip in zip(maps, chips):
+            try:
+                found.append(check_scale_map(scale_map, chip.size_wh))
+            except ValueError as error:
+                (width, height), (x1, y1, x2, y2) = chip.size_wh, chip.xyxy
+                view = f'the view of ({x1}, {y1}, {x2}, {y2}) at {width}x{height} px'
+                raise ValueError(f'{self._name}, {view}: {error}') from error
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,8 +105,11 @@ class ScaleMatch:
 
     Args:
         tolerance: For maps of classes: classes that the box's own may be away from the predicted one.
-        min_share: For maps of classes: the box's pixels vote with their probabilities, background not counted; at least
-            this share of the votes must be for a class within the tolerance.
+        min_share: For maps of classes: the box's pixels that show an object vote with their probabilities, background
+            not counted; at least this share of the votes must be for a class within the tolerance.
+        min_object: For maps of classes: a pixel shows an object, and votes, if the probabilities of all classes but
+            background add up to more than this, in [0, 1). A softmax is nowhere quite 0; the default is the paper's
+            threshold of the pixels that windows are made of, which background may outweigh.
         ratio: For maps of relative scale: the box may be so many times as large or as small as predicted, on average
             over its pixels that are not background.
         unit: For maps of relative scale: what 1 stands for, in pixels as the net sees the image; by default the
@@ -98,6 +121,7 @@ class ScaleMatch:
 
     tolerance: int = 1
     min_share: float = 0.5
+    min_object: float = 0.3
     ratio: float = 2.0
     unit: float | None = None
 
@@ -106,6 +130,8 @@ class ScaleMatch:
             raise ValueError(f'ScaleMatch.tolerance must be a number of classes >= 0, got {self.tolerance!r}')
         if not 0 < self.min_share <= 1:
             raise ValueError(f'ScaleMatch.min_share must be a share in (0, 1], got {self.min_share!r}')
+        if not 0 <= self.min_object < 1:
+            raise ValueError(f'ScaleMatch.min_object must be a probability in [0, 1), got {self.min_object!r}')
         if not 1 < self.ratio < math.inf:
             raise ValueError(f'ScaleMatch.ratio must be finite and above 1, got {self.ratio!r}')
         if self.unit is not None and not 0 < self.unit < math.inf:
@@ -116,9 +142,11 @@ class ScaleMatch:
         """Make a rule of a ``ScaleMatch``, a dict of its arguments, or ``None`` (no matching)."""
         if cfg is None or isinstance(cfg, cls):
             return cfg
-        unknown = sorted(set(cfg) - {'tolerance', 'min_share', 'ratio', 'unit'})
+        unknown = sorted(set(cfg) - {'tolerance', 'min_share', 'min_object', 'ratio', 'unit'})
         if unknown:
-            raise ValueError(f'unknown keys {unknown} in match; it has tolerance, min_share, ratio and unit')
+            raise ValueError(
+                f'unknown keys {unknown} in match; it has tolerance, min_share, min_object, ratio and unit'
+            )
         return cls(**cfg)
 
     def agrees(self, boxes_xyxy: Tensor, look: Chip, scale_map: np.ndarray, net: nn.Module) -> Tensor:
@@ -131,7 +159,7 @@ class ScaleMatch:
             net: The scale net, with ``class_bounds`` for maps of classes.
 
         Returns:
-            (N,) bool; a detection on nothing but background does not agree.
+            (N,) bool; a detection on nothing but background does not agree: one no pixel of which shows an object.
 
         Raises:
             ValueError: If the net states no bounds of classes, or no unit is known.
@@ -141,7 +169,8 @@ class ScaleMatch:
         scales = scales_of_boxes(boxes) * seen.factor
         spans = _pixel_spans(boxes, look)
         if scale_map.ndim == 3:
-            agree = self._classes_agree(scales, _box_sums(scale_map, spans), net)
+            shown = scale_map[1:].sum(axis=0) > self.min_object
+            agree = self._classes_agree(scales, _box_sums(scale_map * shown, spans), net)
         else:
             agree = self._scales_agree(scales, _box_sums(np.stack((scale_map, scale_map > 0)), spans), net)
         return torch.from_numpy(agree).to(boxes_xyxy.device)
@@ -156,7 +185,8 @@ class ScaleMatch:
         labels = np.arange(1, len(bounds))
         near = abs(labels - own[:, None]) <= self.tolerance
         total = votes[:, 1:].sum(axis=1)
-        return (total > 0) & ((votes[:, 1:] * near).sum(axis=1) >= self.min_share * total)
+        # Sums of a box are differences of sums of the map, which leave a rounding error where there is nothing.
+        return (total > ROUNDING) & ((votes[:, 1:] * near).sum(axis=1) >= self.min_share * total)
 
     def _scales_agree(self, scales: np.ndarray, sums: np.ndarray, net: nn.Module) -> np.ndarray:
         unit = self.unit or getattr(net, 'unit', None) or getattr(getattr(net, 'head', None), 'unit', None)

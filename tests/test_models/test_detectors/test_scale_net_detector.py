@@ -62,6 +62,7 @@ def test_recursive_finds_what_the_plain_detector_misses():
     window = Chip((1, 11, 49, 59), (96, 96))
     assert result.chips == [Chip.full(IMAGE_WH), window]
     assert (result.num_views, result.view_pixels) == (2, 160 * 120 + 96 * 96)
+    assert result.chips_are_windows == [False, True]
     assert result.scale_net_pixels == 160 * 120 + 96 * 96
     assert net.asked == [[IMAGE_WH], [(96, 96)]]
 
@@ -101,6 +102,7 @@ def test_image_smaller_than_a_window_has_a_window_too():
     # The window's edges are the image's: no part of it is near an inner edge.
     assert boxes_of(result) == [square(5, 5, 9)]
     assert result.chips == [Chip.full((40, 30)), Chip((0, 0, 40, 30), (80, 60))]
+    assert result.chips_are_windows == [False, True]
     narrow = detector_of(recursive(max_rescales=1), SquareScaleNet(), window_filter=dict(scale_range=(0, 10)))
     assert boxes_of(run(narrow, image)[0]) == []
 
@@ -165,6 +167,27 @@ def test_bad_maps_are_one_error():
     net.predict_maps = lambda images: []
     with pytest.raises(ValueError, match='0 scale maps for 1 views'):
         run(detector_of(recursive(), net), painted(IMAGE_WH, SMALL))
+
+
+def test_errors_of_maps_name_the_image_and_the_view():
+    net = SquareScaleNet()
+    good = net.predict_maps
+
+    def bad_at_windows(images):
+        return [m * (np.nan if m.shape[-1] == 96 else 1) for m in good(images)]
+
+    net.predict_maps = bad_at_windows
+    data = data_of(painted(IMAGE_WH, LARGE), painted(IMAGE_WH, SMALL))
+    window = r'the view of \(1, 11, 49, 59\) at 96x96 px: a scale map must be finite'
+    with pytest.raises(ValueError, match=f'^image 1, {window}'):
+        detector_of(recursive(), net).test_step(data)
+    for sample, path in zip(data['data_samples'], ('a.jpg', 'folder/b.jpg')):
+        sample.set_metainfo(dict(img_path=path))
+    with pytest.raises(ValueError, match=f'^folder/b.jpg, {window}'):
+        detector_of(recursive(), net).test_step(data)
+    net.predict_maps = lambda images: []
+    with pytest.raises(ValueError, match='^a.jpg: the scale net gave 0 scale maps for 1 views'):
+        detector_of(recursive(), net).test_step(data)
 
 
 @pytest.mark.parametrize(
