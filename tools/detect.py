@@ -1,10 +1,11 @@
-"""Detect on a folder of pictures at several scales, around any MMDetection detector.
+"""Detect on a picture, or a folder of them, at several scales, around any MMDetection detector.
 
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 4 2 1 0.5 0.25 --range 16 560 --flip
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000 --overlap 64
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --generator recursive --scale-net NET_CONFIG \
-        NET_CHECKPOINT --generator-options window=400 margin=16 --batch-size 8 --draw-windows
+        NET_CHECKPOINT --window-range 0 225 --batch-size 8 --draw-windows
+    python tools/detect.py CONFIG CHECKPOINT PICTURE.jpg --out work_dirs/found
 
 Writes ``results.json`` (COCO detections), for detectors with masks or keypoints also ``results.segm.json`` or
 ``results.keypoints.json``, ``images.json`` (COCO images and categories, to which the ids refer) and annotated pictures.
@@ -106,12 +107,12 @@ def detect_folder(
     draw_windows: bool = False,
     **views: Any,
 ) -> Summary:
-    """Detect on all pictures of a folder.
+    """Detect on all pictures of a folder, or on a single one.
 
     Args:
         config: Config of a detector, or its file.
         checkpoint: Its weights.
-        folder: Pictures; subfolders are looked into.
+        folder: Pictures; subfolders are looked into. Or a single picture file.
         out: Folder for ``results*.json``, ``images.json`` and ``pictures/``.
         device: By default ``cuda:0`` if there is one, else ``cpu``.
         ann_file: COCO json whose image and category ids the results get; pictures that it does not name are skipped.
@@ -136,7 +137,8 @@ def detect_folder(
     model = build_chip_detector(model_cfg, cfg, checkpoint, device)
     if classes is not None:
         restrict_classes(model, classes)
-    names = [p.relative_to(folder).as_posix() for p in pictures]
+    root = Path(folder).parent if Path(folder).is_file() else folder
+    names = [p.relative_to(root).as_posix() for p in pictures]
     ids = Ids(names, model.dataset_meta['classes'], ann_file)
     return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), score_thr, draw_windows)
 
@@ -190,11 +192,11 @@ def _detect_all(
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(
-        description='Detect on a folder of pictures at several scales, around any MMDetection detector'
+        description='Detect on a picture, or a folder of them, at several scales, around any MMDetection detector'
     )
     parser.add_argument('config', help='config of a detector, or of a ChipDetector, which is then taken as it is')
     parser.add_argument('checkpoint')
-    parser.add_argument('folder', help='folder of pictures; subfolders too')
+    parser.add_argument('folder', help='a picture, or a folder of pictures; subfolders too')
     parser.add_argument('--out', required=True, help='folder for results.json, images.json and pictures/')
     parser.add_argument(
         '--factors',
@@ -210,6 +212,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=float,
         metavar=('LOWER', 'UPPER'),
         help="scales that a view may report, in its pixels; by default the config's tta_model's, else all ('0 inf')",
+    )
+    parser.add_argument(
+        '--window-range',
+        nargs=2,
+        type=float,
+        metavar=('LOWER', 'UPPER'),
+        help="with --generator recursive: scales that a window may report, in its pixels ('0 inf' for all); by default "
+        "--range, else the paper's rule, from 0 to 9/32 of the short side of a level given as a size",
     )
     parser.add_argument('--flip', action=argparse.BooleanOptionalAction, help='look at mirrored views as well')
     parser.add_argument('--score-thr', type=float, default=0.3, help='for the pictures (default: %(default)s)')
@@ -254,6 +264,8 @@ def main(argv: list[str] | None = None) -> None:
         views['average_masks'] = True
     if args.range is not None:
         views['scale_range'] = tuple(args.range)
+    if args.window_range is not None:
+        views['window_range'] = tuple(args.window_range)
     views.update(generator=args.generator, generator_options=args.generator_options)
     if args.match:
         views['match'] = {}

@@ -212,13 +212,26 @@ def test_incomplete_checkpoint_and_empty_folder(tool, folder, tmp_path):
     (tmp_path / 'none').mkdir()
     with pytest.raises(ValueError, match='none has no pictures'):
         tool.detect_folder(config, checkpoint, tmp_path / 'none', tmp_path / 'out')
-    with pytest.raises(ValueError, match='missing is no folder'):
+    with pytest.raises(ValueError, match='missing is no folder and no picture'):
         tool.detect_folder(config, checkpoint, tmp_path / 'missing', tmp_path / 'out')
     state = {k: v for k, v in model.state_dict().items() if 'retina_cls' not in k}
     torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(CLASSES=CLASSES))), checkpoint)
     with pytest.raises(RuntimeError, match='lacks 2 weights'):
         tool.detect_folder(config, checkpoint, folder, tmp_path / 'out', device='cpu')
     assert not (tmp_path / 'out' / 'results.json').exists()
+
+
+def test_a_single_picture(tool, folder, tmp_path):
+    _, config, checkpoint = _save(tmp_path, tiny_retinanet_cfg())
+    run = dict(device='cpu', levels=[1.0], score_thr=None)
+    tool.detect_folder(config, checkpoint, folder, tmp_path / 'all', **run)
+    summary = tool.detect_folder(config, checkpoint, folder / 'sub' / 'd.png', tmp_path / 'out', **run)
+    everything, one = (json.loads((tmp_path / d / 'results.json').read_text()) for d in ('all', 'out'))
+    images = json.loads((tmp_path / 'out' / 'images.json').read_text())['images']
+    assert images == [dict(id=0, file_name='d.png', width=90, height=76)] and summary.num_images == 1
+    assert one == [dict(r, image_id=0) for r in everything if r['image_id'] == 4] and len(one) > 0
+    with pytest.raises(ValueError, match=r'notes.txt is no picture \(.bmp, '):
+        tool.detect_folder(config, checkpoint, folder / 'notes.txt', tmp_path / 'out', **run)
 
 
 def test_settings_of_the_configs():
