@@ -16,6 +16,12 @@ from .windows import Window, check_window, densest_window, window_chip, without_
 
 Predict = Callable[[Sequence[Chip]], Sequence[np.ndarray]]
 
+# Of thin pictures: less than this shows a detector too little of what is around an object.
+MIN_WINDOW = 64
+# The default margin, as a share of the window, and how many times a filter's edge margin it is at least.
+MARGIN_SHARE = 0.08
+MARGIN_OF_EDGE = 4
+
 
 @dataclass(frozen=True)
 class WindowSettings:
@@ -50,6 +56,34 @@ class _Subimage:
 
     chip: Chip
     own_xyxy: tuple[float, float, float, float]
+
+
+def default_window(image_wh: tuple[int, int], level: Level) -> int:
+    """Half of a level's short side, which x2 makes a whole one; the paper does not state W for photographs.
+
+    Args:
+        image_wh: Width and height of the image.
+        level: A size ``(long, short)``, or a factor, whose short side is that of the image's view.
+
+    Returns:
+        Side of a window in pixels of the view of the whole image, at least ``MIN_WINDOW``.
+    """
+    short = level[1] if isinstance(level, tuple) else min(level_size(image_wh, level))
+    return max(MIN_WINDOW, round(short / 2))
+
+
+def default_margin(window: int, edge_margin: float = 0.0) -> int:
+    """A margin (see ``densest_window``) that a filter of windows leaves something of.
+
+    An object that just spans a window's edge must not count as visited, since the filter drops its box: the margin is
+    8 % of the window, and at least four times what the filter drops, but at most a quarter of the window.
+
+    Args:
+        window: Side of a window, pixels of the view that it lies in.
+        edge_margin: Of the ``ViewFilter`` of windows, pixels of the window's own view.
+    """
+    wanted = max(round(MARGIN_SHARE * window), math.ceil(MARGIN_OF_EDGE * edge_margin))
+    return min(wanted, (window - 1) // 4)
 
 
 def recursive_views(
@@ -175,17 +209,22 @@ class RecursiveChips:
         rule: Which pixels are out of range and by what a window is rescaled: ``dict(type='ClassRule', ...)``, the
             paper's for photographs, or ``dict(type='RegressionRule', ...)``.
         window: Side of a window, in pixels of the view that it lies in (the paper's W, which it does not state for
-            photographs).
+            photographs); ``None`` for ``default_window``.
         level: Of the view of the whole image: a factor or a size ``(long, short)``.
         look: Level at which ScaleNet looks at the whole image; at windows it looks at the same ratio. ``None`` for the
             views themselves.
         max_rescales: A region is rescaled so often at most; the paper's 2.
         margin: Pixels nearer to a window's border than this do not count as visited, so that an object up to that long
-            is not cut by its window; 0 is the paper's.
+            is not cut by its window; 0 is the paper's, ``None`` is ``default_margin``.
         min_pixels: See ``WindowSettings``, as for the rest.
         max_factor: Bound on a single rescaling.
         share_visited: Compute no region twice at one scale.
         final_only: The paper's ``I^r`` alone.
+        edge_margin: Of the filter of windows (``ChipDetector.window_filter``), for the default of ``margin``.
+
+    Attributes:
+        settings: What was given; ``size`` and ``margin`` are ``None`` where they follow from the image, see
+            ``settings_of``.
 
     Raises:
         ValueError: If an argument is invalid.
@@ -196,15 +235,16 @@ class RecursiveChips:
     def __init__(
         self,
         rule: Any,
-        window: int,
+        window: int | None = None,
         level: Level = 1.0,
         look: Level | None = None,
         max_rescales: int = 2,
-        margin: int = 0,
+        margin: int | None = 0,
         min_pixels: int = 1,
         max_factor: float = 4.0,
         share_visited: bool = True,
         final_only: bool = False,
+        edge_margin: float = 0.0,
     ) -> None:
         for name, value, least in (
             ('window', window, 1),
@@ -212,15 +252,21 @@ class RecursiveChips:
             ('margin', margin, 0),
             ('min_pixels', min_pixels, 1),
         ):
-            if not (is_whole(value) and value >= least):
+            may_be_none = name in ('window', 'margin')
+            if not (value is None and may_be_none or is_whole(value) and value >= least):
                 raise ValueError(f'RecursiveChips.{name} must be an integer of at least {least}, got {value!r}')
-        check_window(window, margin)
+        if not 0 <= edge_margin < math.inf:
+            raise ValueError(f'RecursiveChips.edge_margin must be a number of view pixels >= 0, got {edge_margin!r}')
+        self.edge_margin = float(edge_margin)
+        if window is not None:
+            margin = default_margin(int(window), self.edge_margin) if margin is None else margin
+            check_window(window, margin)
         if not 1 < max_factor < math.inf:
             raise ValueError(f'RecursiveChips.max_factor must be finite and above 1, got {max_factor!r}')
         self.settings = WindowSettings(
             build_pixel_rule(rule),
-            int(window),
-            int(margin),
+            None if window is None else int(window),
+            None if margin is None else int(margin),
             int(min_pixels),
             float(max_factor),
             bool(share_visited),
@@ -238,7 +284,15 @@ class RecursiveChips:
         """
         if predict is None:
             raise ValueError('RecursiveChips needs predict, from chips to scale maps: ChipDetector(scale_net=...)')
-        return recursive_views(image_wh, predict, self.settings, self.level, self.look, self.max_rescales)
+        settings = self.settings_of(check_image_wh(image_wh))
+        return recursive_views(image_wh, predict, settings, self.level, self.look, self.max_rescales)
+
+    def settings_of(self, image_wh: tuple[int, int]) -> WindowSettings:
+        """The settings with the window and margin of an image."""
+        size, margin = self.settings.size, self.settings.margin
+        size = default_window(image_wh, self.level) if size is None else size
+        margin = default_margin(size, self.edge_margin) if margin is None else min(margin, (size - 1) // 2)
+        return replace(self.settings, size=size, margin=margin)
 
     def whole_view(self, image_wh: tuple[int, int]) -> Chip:
         """The view of the whole image that is not a window."""

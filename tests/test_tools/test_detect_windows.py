@@ -81,6 +81,7 @@ def test_recursive_by_the_command_line(tool, files, tmp_path, capsys):
     printed = capsys.readouterr().out
     # The detector's own size, 192x144 (1.5 times the image); a window of 64 px of it, 44 original px, at x2 of that.
     assert 'views (recursive): 192x144 (the size at which the config tests); each reports all scales' in printed
+    assert 'windows: 64 px; each reports scales in (0.0, 40.5) view px' in printed
     assert 'nothing within 2 px of a tile edge' in printed
     assert f'{(192 * 144 + 132 * 132) / 1e6:.2f} Mpix computed and {192 * 144 / 1e6:.2f} by the scale net' in printed
     assert len(json.loads((out / 'results.json').read_text())) > 10
@@ -130,6 +131,105 @@ def test_model_that_is_built(files):
     model = MODELS.build(wrap_in_chip_detector(cfg, **chosen)[0])
     assert isinstance(model.generator, FocusChips) and model.generator.flips == (False, True)
     assert model.view_filters.edge_margin == 2 and model.view_filters.scale_range == model.generator.scale_ranges[0]
+
+
+def built(files, **options):
+    cfg, net = Config.fromfile(files['cfg']), read_scale_net(files['net'], files['net_ckpt'])
+    return MODELS.build(wrap_in_chip_detector(cfg, generator='recursive', scale_net=net, **options)[0])
+
+
+@pytest.mark.parametrize(
+    ('level', 'image_wh', 'window', 'margin'),
+    [
+        # As in the configs: 400 and 32 at 800 px, 160 and 13 at 320 px, whatever the picture.
+        ((1333, 800), (640, 480), 400, 32),
+        ((1333, 800), (2000, 300), 400, 32),
+        ((533, 320), (640, 480), 160, 13),
+        # A factor's short side is the picture's.
+        (1.0, (640, 480), 240, 19),
+        (2.0, (480, 640), 480, 38),
+        # Four times the edge margin of 2 px at least; no window below 64 px.
+        ((192, 144), (128, 96), 72, 8),
+        (1.0, (2000, 20), 64, 8),
+    ],
+)
+def test_window_is_half_of_the_short_side(files, level, image_wh, window, margin):
+    generator = built(files, levels=[level]).generator
+    settings = generator.settings_of(image_wh)
+    assert (settings.size, settings.margin) == (window, margin)
+
+
+@pytest.mark.parametrize(
+    ('options', 'edge_margin', 'window', 'margin'),
+    [
+        (dict(window=200), None, 200, 16),
+        (dict(window=200, margin=0), None, 200, 0),
+        (dict(margin=5), None, 72, 5),
+        (dict(window=200), 8, 200, 32),
+        (dict(window=200), 50, 200, 49),
+    ],
+)
+def test_window_and_margin_as_given(files, options, edge_margin, window, margin):
+    generator = built(files, generator_options=options, edge_margin=edge_margin).generator
+    settings = generator.settings_of((128, 96))
+    assert (settings.size, settings.margin) == (window, margin)
+
+
+def test_windows_have_the_papers_range(files):
+    """225 px at 800 px, as in the configs: 144 px of the 512 px that the paper's ScaleNet sees."""
+    model = built(files, levels=[(1333, 800)])
+    assert (model.window_filter.scale_range.lower, model.window_filter.scale_range.upper) == (0, 225)
+    assert model.view_filters.scale_range.upper == float('inf')
+    for options, upper in (
+        (dict(levels=[1.0]), float('inf')),
+        (dict(levels=[1.0], window_range=(0, 50)), 50),
+        (dict(levels=[(1333, 800)], window_range=None), float('inf')),
+        (dict(levels=[(1333, 800)], scale_range=(0, 99)), 99),
+        (dict(levels=[(1333, 800)], scale_range=(0, 99), window_range=(0, 50)), 50),
+    ):
+        assert built(files, **options).window_filter.scale_range.upper == upper
+
+
+def test_window_range_by_the_command_line(tool, files, tmp_path, capsys):
+    arguments = [files['cfg'], files['ckpt'], str(tmp_path / 'in'), '--out', str(tmp_path / 'out'), '--device', 'cpu']
+    arguments += ['--no-pictures', '--no-flip']
+    chosen = [*arguments, '--generator', 'recursive', '--scale-net', files['net'], files['net_ckpt']]
+    tool.main([*chosen, '--window-range', '3', '30'])
+    printed = capsys.readouterr().out
+    assert "windows: half of the level's short side; each reports scales in (3.0, 30.0) view px" in printed
+    with pytest.raises(SystemExit, match="generator 'grid' does not take a window_range"):
+        tool.main([*arguments, '--generator', 'grid', '--window-range', '0', '30'])
+    with pytest.raises(SystemExit, match="generator 'pyramid' does not take a window_range"):
+        tool.main([*arguments, '--window-range', '0', '30'])
+
+
+def test_windows_report_nothing_beyond_their_range(tool, files, tmp_path):
+    """Boxes of windows are those of the run without the rule, without the large ones."""
+    net = read_scale_net(files['net'], files['net_ckpt'])
+    places = files['cfg'], files['ckpt'], tmp_path / 'in'
+    options = dict(device='cpu', score_thr=None, generator='recursive', scale_net=net, nms=None, max_per_img=10_000)
+    results = []
+    for name, upper in (('all', float('inf')), ('some', 50)):
+        once = dict(window_range=(0, upper), generator_options=dict(max_rescales=1))
+        tool.detect_folder(*places, tmp_path / name, **once, **options)
+        results.append(json.loads((tmp_path / name / 'results.json').read_text()))
+    everything, some = ({tuple(r['bbox']) for r in found} for found in results)
+    # A window is seen at three times the picture: 1.5 for the level, 2 for the rescaling.
+    small = {box for box in everything if 3 * (box[2] * box[3]) ** 0.5 <= 50}
+    assert some < everything and small and small <= some
+    # The others are boxes of the whole picture, which may report all.
+    plain = tool.detect_folder(*places, tmp_path / 'plain', generator_options=dict(max_rescales=0), **options)
+    whole = {tuple(r['bbox']) for r in json.loads((tmp_path / 'plain' / 'results.json').read_text())}
+    assert some - small <= whole and plain.num_detections == len(whole)
+
+
+@pytest.mark.parametrize('flip', [False, None])
+@pytest.mark.parametrize('generator', ['grid', 'recursive'])
+def test_not_to_flip_is_no_option_of_a_pyramid_alone(files, generator, flip):
+    cfg = Config.fromfile(files['cfg'])
+    net = read_scale_net(files['net'], files['net_ckpt']) if generator == 'recursive' else None
+    chosen = dict(generator=generator, scale_net=net)
+    assert wrap_in_chip_detector(cfg, flip=flip, **chosen) == wrap_in_chip_detector(cfg, **chosen)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mmisn.chips import level_name
 from mmisn.chips.levels import Level, build_levels
 from mmisn.structures import is_range_list
 
-from .wrap_generators import check_generator, generator_cfg, test_level
+from .wrap_generators import check_generator, default_window_range, generator_cfg, test_level
 
 DEFAULT_LEVELS = (1.0, 2.0)
 # What cuts a box at a tile's edge reaches up to the edge, give or take the regression's error.
@@ -89,6 +89,7 @@ def wrap_in_chip_detector(
     generator: str | None = None,
     generator_options: dict | None = None,
     scale_net: dict | None = None,
+    window_range: Any = 'config',
     **kwargs,
 ) -> tuple[ConfigDict, list[str]]:
     """Config of a ``ChipDetector`` around the detector of a config.
@@ -112,6 +113,8 @@ def wrap_in_chip_detector(
         generator: ``pyramid`` (the default), ``grid``, ``recursive`` or ``focus``.
         generator_options: Further arguments of the generator; keys with dots reach into nested ones.
         scale_net: For ``recursive`` and ``focus``, the config of a trained scale net; see ``read_scale_net``.
+        window_range: For ``recursive``, range of what a window may report, ``None`` for everything. By default
+            ``scale_range`` where it is given, else the paper's rule, see ``default_window_range``.
         **kwargs: Further arguments of ``ChipDetector``.
 
     Returns:
@@ -128,17 +131,27 @@ def wrap_in_chip_detector(
         given['masks'] = False
     if scale_range != 'config':
         given['scale_range'] = scale_range
+    if window_range != 'config':
+        given['window_range'] = window_range
     if cfg.model.get('type') == 'ChipDetector':
         _refuse(given)
         return ConfigDict(copy.deepcopy(cfg.model)), ['the config is a ChipDetector already; its own settings hold']
     detector, notes = _detector_of(cfg, masks)
     if generator not in (None, 'pyramid'):
-        only_pyramid = dict(max_pixels=max_pixels, overlap=overlap, flip=flip if generator != 'focus' else None)
+        # Not to flip is what the others do.
+        flipped = flip or None if generator != 'focus' else None
+        only_pyramid = dict(max_pixels=max_pixels, overlap=overlap, flip=flipped)
         settings = _generator_settings(cfg, generator, levels, scale_range, flip)
         check_generator(generator, scale_net, settings.levels, only_pyramid)
         edge_margin = TILE_EDGE_MARGIN if edge_margin is None else edge_margin
-        chosen = _chosen_generator(generator, settings, edge_margin, generator_options, scale_net)
+        if generator == 'recursive':
+            windows = _window_range(window_range, scale_range, settings)
+        else:
+            _check_no_window_range(generator, window_range)
+            windows = settings.scale_range
+        chosen = _chosen_generator(generator, settings, windows, edge_margin, generator_options, scale_net)
     else:
+        _check_no_window_range(generator or 'pyramid', window_range)
         settings = _settings(cfg, levels, scale_range, flip)
         check_generator('pyramid', scale_net, settings.levels, {})
         if max_pixels is not None and edge_margin is None:
@@ -150,6 +163,8 @@ def wrap_in_chip_detector(
             generator=dict(pyramid, **(generator_options or {})), **_filter_of(settings.scale_range, edge_margin)
         )
     wrapped = dict(type='ChipDetector', detector=detector, **chosen, **kwargs)
+    if generator == 'recursive':
+        notes.insert(0, _spell_windows(chosen['generator'], windows))
     return ConfigDict(wrapped), [_spell(generator, settings, edge_margin), *notes]
 
 
@@ -166,15 +181,41 @@ def _generator_settings(cfg: Config | ConfigDict, generator: str, levels, scale_
     return replace(settings, flips=(False,), scale_range=None if scale_range == 'config' else scale_range)
 
 
+def _check_no_window_range(generator: str, window_range: Any) -> None:
+    if window_range != 'config':
+        raise ValueError(
+            f"generator {generator!r} does not take a window_range, 'recursive' does; got {window_range!r}"
+        )
+
+
+def _window_range(window_range: Any, scale_range: Any, settings: ViewSettings) -> Any:
+    if window_range != 'config':
+        return window_range
+    return default_window_range(settings.levels[0]) if scale_range == 'config' else settings.scale_range
+
+
+def _spell_windows(generator: dict, window_range: Any) -> str:
+    window, margin = generator['window'], generator['margin']
+    size = "half of the level's short side" if window is None else f'{window} px'
+    inner = '' if margin is None else f', margin {margin} px'
+    scales = 'all scales' if window_range is None else f'scales in {window_range} view px'
+    return f'windows: {size}{inner}; each reports {scales}'
+
+
 def _chosen_generator(
-    generator: str, settings: ViewSettings, edge_margin: float, options: dict | None, scale_net: dict | None
+    generator: str,
+    settings: ViewSettings,
+    window_range: Any,
+    edge_margin: float,
+    options: dict | None,
+    scale_net: dict | None,
 ) -> dict:
     """Arguments of the ``ChipDetector`` that concern a generator other than the pyramid."""
-    cfg = generator_cfg(generator, settings.levels, settings.flips, settings.scale_range, options)
+    cfg = generator_cfg(generator, settings.levels, settings.flips, settings.scale_range, options, edge_margin)
     if generator == 'focus':
         filters = _filter_of(settings.scale_range, edge_margin)
     else:
-        windows = dict(scale_range=settings.scale_range, edge_margin=edge_margin)
+        windows = dict(scale_range=window_range, edge_margin=edge_margin)
         filters = dict(scale_range=settings.scale_range, window_filter=windows)
     return dict(generator=cfg, **filters, **({} if scale_net is None else dict(scale_net=scale_net)))
 

@@ -10,8 +10,9 @@ from mmisn.chips.levels import Level, level_name
 
 GENERATORS = dict(pyramid='PyramidChips', grid='GridChips', recursive='RecursiveChips', focus='FocusChips')
 NEEDS_SCALE_NET = ('recursive', 'focus')
-# The paper does not state the size of a window for photographs; of a short side of 800 px it is half.
-DEFAULT_WINDOW = 400
+# Boxes of scale class above 2 are discarded from windows (ScaleNet, "Pretrained detectors & baselines"): of the paper's
+# six classes the second one ends at sqrt(8 * 2592) = 144 px of 512 that ScaleNet sees, here of a level's short side.
+WINDOW_RANGE_SHARE = 144 / 512
 
 
 def read_scale_net(config: str | Path | Config, checkpoint: str | Path) -> dict:
@@ -75,8 +76,26 @@ def test_level(cfg: Config | ConfigDict) -> Level | None:
     return None
 
 
+def default_window_range(level: Level) -> tuple[float, float] | None:
+    """Scales that ScaleNet's windows report, view px: the paper's rule at a level.
+
+    Args:
+        level: Of the view of the whole image.
+
+    Returns:
+        From 0 to 9/32 of the short side: 225 px of 800, as in the configs. ``None``, all scales, for a factor, which
+        has no short side of its own.
+    """
+    return (0.0, WINDOW_RANGE_SHARE * level[1]) if isinstance(level, tuple) else None
+
+
 def generator_cfg(
-    generator: str, levels: Sequence[Level], flips: Sequence[bool], scale_range: Any, options: dict | None
+    generator: str,
+    levels: Sequence[Level],
+    flips: Sequence[bool],
+    scale_range: Any,
+    options: dict | None,
+    edge_margin: float = 0.0,
 ) -> dict:
     """Config of a generator other than the pyramid.
 
@@ -86,13 +105,14 @@ def generator_cfg(
         flips: Of the views of ``focus``.
         scale_range: What the views of ``focus`` may report.
         options: Further arguments of the generator, and changes; keys with dots reach into nested ones.
+        edge_margin: What views that are not the whole image lose near their edges, for the margin of ``recursive``.
     """
     if generator == 'focus':
         chosen = dict(factors=list(levels), flips=list(flips), scale_range=scale_range)
     else:
         chosen = dict(level=levels[0])
     if generator == 'recursive':
-        chosen |= dict(rule=dict(type='ClassRule'), window=DEFAULT_WINDOW)
+        chosen |= dict(rule=dict(type='ClassRule'), window=None, margin=None, edge_margin=edge_margin)
     wrapped = Config(dict(generator=dict(type=GENERATORS[generator], **chosen)))
     wrapped.merge_from_dict({f'generator.{k}': v for k, v in (options or {}).items()})
     return wrapped.generator.to_dict()
