@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import DATASETS
 from PIL import Image
+
+from .transforms import LoadMasksOrBoxes
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,19 @@ class AnnotationReport:
     left_out: dict[str, int]
     remarks: dict[str, int] = field(default_factory=dict)
 
+    def lines(self) -> list[str]:
+        """What is left out and remarked on, in words, one reason a line."""
+        return [f'{number} annotations left out: {why}' for why, number in self.left_out.items()] + [
+            f'{number} {remark}' for remark, number in self.remarks.items()
+        ]
+
 
 def check_annotations(
-    ann_file: str | Path, classes: Sequence[str] | None = None, keeps_ignored: bool = False
+    ann_file: str | Path,
+    classes: Sequence[str] | None = None,
+    keeps_ignored: bool = False,
+    masks: str | None = None,
+    needs_masks: bool = False,
 ) -> AnnotationReport:
     """Count what ``CocoDataset`` leaves out of an annotation file.
 
@@ -40,11 +53,15 @@ def check_annotations(
         classes: Class names of the dataset's metainfo; by default those of the file.
         keeps_ignored: Whether the dataset takes ``ignore: 1`` as an ignored region (``CocoKeypointDataset``), where
             ``CocoDataset`` leaves the annotation out.
+        masks: How masks are loaded, see ``loaded_masks``. If they are, an object whose mask cannot be used is an
+            ignored region.
+        needs_masks: Whether an annotation without a mask is an error, not an ignored region: mmdet's
+            ``LoadAnnotations`` stops at it, unless a ``ChipDataset`` has seen to it.
 
     Raises:
         ValueError: If the file is not COCO json, has no annotations, a box holds NaN or infinity or is no box, a mask
-            is of another size than its image or holds NaN, an annotation names an unknown image, or no class name
-            matches.
+            is of another size than its image or holds NaN, an annotation names an unknown image, no class name
+            matches, or masks are loaded and there are none to train on.
     """
     coco = _read(ann_file)
     for key in ('images', 'annotations', 'categories'):
@@ -62,20 +79,53 @@ def check_annotations(
         )
     sizes = {i['id']: (i['width'], i['height']) for i in coco['images']}
     left_out: Counter = Counter()
-    remarks: Counter = Counter()
+    kept = []
     for ann in coco['annotations']:
         reason = _reason_to_skip(ann, sizes, names, classes, ann_file, keeps_ignored)
-        if reason is not None:
+        if reason is None:
+            kept.append(ann)
+        else:
             left_out[reason] += 1
-            continue
-        remark = check_mask(ann.get('segmentation'), sizes[ann['image_id']], f'{ann_file}: annotation {ann["id"]}')
-        remarks.update([remark] * (remark is not None))
-    return AnnotationReport(len(sizes), dict(left_out), dict(remarks))
+    return AnnotationReport(len(sizes), dict(left_out), _check_masks(kept, sizes, ann_file, masks, needs_masks))
+
+
+def _check_masks(
+    annotations: Sequence[dict], sizes: dict, ann_file: str | Path, masks: str | None, needs_masks: bool
+) -> dict[str, int]:
+    """Counts of the remarks on masks; arguments as those of ``check_annotations``."""
+    useless = _USELESS[masks]
+    remarks: Counter = Counter()
+    num_objects = num_ignored = 0
+    for ann in annotations:
+        where = f'{ann_file}: annotation {ann["id"]}'
+        remark = check_mask(ann.get('segmentation'), sizes[ann['image_id']], where)
+        if needs_masks and masks is not None and remark == NO_MASK:
+            raise ValueError(
+                f'{where} has no mask, and LoadAnnotations(with_mask=True) stops there; give it a "segmentation", '
+                'leave it out of the file, or train on a ChipDataset, where it is an ignored region'
+            )
+        # What is an ignored region anyway needs no mask.
+        is_object = not (ann.get('iscrowd') or ann.get('ignore'))
+        if remark in (SHORT_POLYGON, NO_POLYGON) or (is_object and remark in useless):
+            remarks[remark] += 1
+        num_objects += is_object
+        num_ignored += is_object and remark in useless
+    if num_objects and num_ignored == num_objects:
+        counts = '; '.join(f'{number} {remark}' for remark, number in remarks.items())
+        raise ValueError(
+            f'{ann_file} has no mask to train on, but the pipeline loads masks: {counts}. Load boxes alone '
+            '(with_mask=False, and a detector without mask head), or give the annotations a "segmentation"'
+        )
+    return dict(remarks)
 
 
 # Remarks on masks; polygons of fewer than 3 points are left out by mmdet's LoadAnnotations.
 SHORT_POLYGON = 'annotations with a mask polygon of fewer than 3 points or an odd count of numbers, which is left out'
 NO_POLYGON = 'annotations whose mask has no polygon of 3 points: ignored regions where masks are trained'
+NO_MASK = 'annotations without a mask: ignored regions where masks are trained'
+RUN_LENGTH = 'annotations with a run-length mask: ignored regions where polygons are trained (poly2mask=False)'
+# What makes ignored regions, by how masks are loaded.
+_USELESS = {None: (), 'bitmap': (NO_MASK, NO_POLYGON), 'polygon': (NO_MASK, NO_POLYGON, RUN_LENGTH)}
 
 
 def check_mask(segmentation: Any, image_wh: tuple[int, int], where: str) -> str | None:
@@ -87,25 +137,64 @@ def check_mask(segmentation: Any, image_wh: tuple[int, int], where: str) -> str 
         where: File and annotation, for error messages.
 
     Returns:
-        ``SHORT_POLYGON``, ``NO_POLYGON`` or ``None``.
+        ``SHORT_POLYGON``, ``NO_POLYGON``, ``NO_MASK``, ``RUN_LENGTH`` or ``None``.
 
     Raises:
         ValueError: If it is neither, an RLE is of another size than the image, or a coordinate is no finite number.
     """
     if not segmentation:
-        return None
+        return NO_MASK
     if isinstance(segmentation, dict):
         _check_rle(segmentation, image_wh, where)
-        return None
+        return RUN_LENGTH
     if not isinstance(segmentation, list) or not all(isinstance(p, list) for p in segmentation):
         raise ValueError(f'{where} has a mask that is neither a list of polygons nor a run-length code')
     for polygon in segmentation:
         if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon):
             raise ValueError(f'{where} has the mask polygon {polygon[:8]}...; its coordinates must be finite numbers')
-    whole = [len(p) >= 6 and len(p) % 2 == 0 for p in segmentation]
+    whole = [_is_polygon(p) for p in segmentation]
     if all(whole):
         return None
     return SHORT_POLYGON if any(whole) else NO_POLYGON
+
+
+def loaded_masks(pipeline: Any) -> str | None:
+    """How a pipeline loads masks that annotations must have: ``bitmap``, ``polygon`` (``poly2mask=False``) or ``None``.
+
+    Args:
+        pipeline: A transform, or a ``Compose`` or wrapper with ``transforms``.
+    """
+    # LoadMasksOrBoxes has a mask for everything.
+    if isinstance(pipeline, LoadAnnotations) and not isinstance(pipeline, LoadMasksOrBoxes) and pipeline.with_mask:
+        return 'bitmap' if pipeline.poly2mask else 'polygon'
+    inner = getattr(pipeline, 'transforms', None)
+    inner = inner if isinstance(inner, (list, tuple)) else [] if inner is None else [inner]
+    return next((found for transform in inner if (found := loaded_masks(transform))), None)
+
+
+def ignore_objects_without_mask(info: dict, masks: str | None) -> None:
+    """Make ignored regions of the objects whose mask cannot be used, in place.
+
+    mmdet's ``LoadAnnotations`` stops at an object without a mask (``KeyError``); the others it ignores, too.
+
+    Args:
+        info: Data info of an mmdet dataset.
+        masks: What ``loaded_masks`` said.
+    """
+    if masks is None:
+        return
+    for instance in info['instances']:
+        mask = instance.setdefault('mask', [])
+        if isinstance(mask, dict):
+            usable = masks == 'bitmap'
+        else:
+            usable = any(_is_polygon(p) for p in mask)
+        if not usable:
+            instance['ignore_flag'] = 1
+
+
+def _is_polygon(numbers: Sequence[float]) -> bool:
+    return len(numbers) >= 6 and len(numbers) % 2 == 0
 
 
 def _read(ann_file: str | Path) -> dict:

@@ -18,8 +18,15 @@ from torch.utils.data import Dataset
 
 from mmisn.structures import Chip
 
-from .annotation_check import check_annotations, check_image_file, is_coco_dataset
+from .annotation_check import (
+    check_annotations,
+    check_image_file,
+    ignore_objects_without_mask,
+    is_coco_dataset,
+    loaded_masks,
+)
 from .chip_plan import ChipPlan, ImageObjects, cached_plan, make_plan, objects_of_image, plan_key
+from .file_digest import file_digest
 from .negatives import NegativeOptions
 from .sample_random import draws_numbers, global_numbers_of, rng_of
 
@@ -53,6 +60,9 @@ class ChipDataset(Dataset):
     image, level): grid offset, stride and ties; a draw that needs more chips than planned is repeated, and after
     ``MAX_DRAWS`` times the planned chips stand. So an epoch has the same length always and encloses the same objects.
 
+    Where the pipeline loads masks, an object without one that training can use (none at all, no polygon of three
+    points, a run-length code with ``poly2mask=False``) is an ignored region; the log counts them.
+
     The pipeline starts from the inner dataset's data info plus ``chip`` and ``scale_range``; its random numbers
     (``numpy.random`` and ``random``) follow from (seed, epoch, chip) alone, whatever the rank or worker.
 
@@ -71,7 +81,7 @@ class ChipDataset(Dataset):
 
     Raises:
         ValueError: If an option, the annotation file or the proposals file is invalid, image files are missing,
-            truncated or of another size, or there is no positive chip at all.
+            truncated or of another size, masks are loaded and there are none, or there is no positive chip at all.
     """
 
     negatives: NegativeOptions | None = None
@@ -96,6 +106,7 @@ class ChipDataset(Dataset):
         self.generator_cfg = ConfigDict(generator).to_dict()
         self.generator = TASK_UTILS.build(generator)
         self.pipeline = Compose(pipeline)
+        self.masks = loaded_masks(self.pipeline)
         self.flip_prob = flip_prob
         self.redraw = redraw
         self.cache_dir = default_cache_dir() if cache_dir is None else Path(cache_dir) if cache_dir else None
@@ -123,7 +134,7 @@ class ChipDataset(Dataset):
         if hasattr(self.dataset, 'full_init'):
             self.dataset.full_init()
         images = [self._objects_of(i) for i in range(len(self.dataset))]
-        key = plan_key(self.generator_cfg, images, self.negatives and self.negatives.key())
+        key = plan_key(self.generator_cfg, images, self.negatives and self.negatives.key(), self._checked())
         path = None if self.cache_dir is None else self.cache_dir / f'{key}.npz'
         failure: list[Any] = [None]
         if is_main_process():
@@ -139,14 +150,26 @@ class ChipDataset(Dataset):
         if self._plan is None:
             self._plan = cached_plan(path, key, lambda: self._make_plan(images))
 
+    def _has_coco_file(self) -> bool:
+        # A file behind a storage backend is not looked at.
+        return is_coco_dataset(self.dataset) and os.path.isfile(getattr(self.dataset, 'ann_file', ''))
+
+    def _check_options(self) -> dict[str, Any]:
+        """Arguments of ``check_annotations`` beside the file."""
+        keeps_ignored = getattr(self.dataset, 'keeps_ignored', False)
+        return dict(classes=list(self.metainfo['classes']), keeps_ignored=keeps_ignored, masks=self.masks)
+
+    def _checked(self) -> list:
+        """What the checks before planning follow from."""
+        of_file = [file_digest(self.dataset.ann_file), self._check_options()] if self._has_coco_file() else []
+        return [self.masks, self.check_images, *of_file]
+
     def _make_plan(self, images: list[ImageObjects]) -> ChipPlan:
         left_out = []
         ann_file = getattr(self.dataset, 'ann_file', '')
-        if is_coco_dataset(self.dataset) and os.path.isfile(ann_file):
-            keeps_ignored = getattr(self.dataset, 'keeps_ignored', False)
-            report = check_annotations(ann_file, self.metainfo['classes'], keeps_ignored)
-            left_out = [f'{number} annotations left out: {why}' for why, number in report.left_out.items()]
-            left_out += [f'{number} {remark}' for remark, number in report.remarks.items()]
+        if self._has_coco_file():
+            report = check_annotations(ann_file, **self._check_options())
+            left_out = report.lines()
             if len(images) < report.num_images:
                 missing = report.num_images - len(images)
                 left_out.append(f'{missing} images left out by the filter_cfg of the dataset (empty, or too small)')
@@ -188,8 +211,14 @@ class ChipDataset(Dataset):
             more = f' and {len(faults) - 5} more' if len(faults) > 5 else ''
             raise ValueError(f'{len(faults)} of {len(self.dataset)} image files: ' + '; '.join(faults[:5]) + more)
 
+    def _info_of(self, image: int) -> dict:
+        """The inner dataset's data info; objects whose mask cannot be used, where masks are loaded, are ignored."""
+        info = self.dataset.get_data_info(image)
+        ignore_objects_without_mask(info, self.masks)
+        return info
+
     def _objects_of(self, image: int, info: dict | None = None) -> ImageObjects:
-        info = self.dataset.get_data_info(image) if info is None else info
+        info = self._info_of(image) if info is None else info
         boxes, ignored = objects_of_image(info)
         wh, image_id = (info['width'], info['height']), str(info.get('img_id', ''))
         return ImageObjects(wh, boxes[~ignored], info['img_path'], image_id)
@@ -246,7 +275,7 @@ class ChipDataset(Dataset):
     def get_data_info(self, index: int | tuple) -> dict:
         """The inner dataset's data info of the chip's image, plus ``chip`` and ``scale_range``."""
         number = index[0] if isinstance(index, tuple) else index
-        info = self.dataset.get_data_info(int(self.plan.image[number]))
+        info = self._info_of(int(self.plan.image[number]))
         info['chip'] = self.chip_at(index, info)
         info['scale_range'] = tuple(self.plan.view_range[number].tolist())
         return info

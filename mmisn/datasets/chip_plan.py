@@ -23,7 +23,7 @@ from mmisn.structures import Chip, clip_boxes
 from .npz import write_npz
 
 # Part of the cache key: raise it when the arrays or their meaning change.
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 # The plan's own draw of grid offsets, strides and ties; epochs draw anew from the sampler's seed.
 PLAN_SEED = 0
 # Below this many images, starting processes costs more than it saves.
@@ -129,16 +129,25 @@ class ChipPlan:
         return lines
 
 
-def plan_key(generator_cfg: dict, images: Sequence[ImageObjects], negatives: list | None = None) -> str:
-    """A key of everything that the plan and its checks follow from: generator, image files, their sizes and boxes.
+def plan_key(
+    generator_cfg: dict,
+    images: Sequence[ImageObjects],
+    negatives: list | None = None,
+    checked: list | None = None,
+) -> str:
+    """A key of everything that the plan and its checks follow from, but for what image files hold.
+
+    Reading all of these for each training would take too long; loading and ``CropChip`` meet a file that was changed or
+    removed after planning.
 
     Args:
         generator_cfg: Config of the chip generator.
-        images: The dataset's images.
+        images: The dataset's images: paths, sizes and boxes.
         negatives: What the negative chips follow from, see ``NegativeOptions.key``.
+        checked: What the checks follow from: the annotation file's digest, and what is asked of it.
     """
     digest = hashlib.sha256()
-    parts = [PLAN_FORMAT, PLAN_SEED, generator_cfg]
+    parts = [PLAN_FORMAT, PLAN_SEED, generator_cfg, checked]
     if negatives is not None:
         parts += [negatives, [objects.img_id for objects in images]]
     digest.update(json.dumps(parts, sort_keys=True, default=repr).encode())

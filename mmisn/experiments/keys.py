@@ -5,10 +5,11 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from mmengine.config import Config
+
+from mmisn.datasets.file_digest import file_digest
 
 # Where data are says nothing of what they are: the digest of the annotation file does. ``proposals`` follow from the
 # config.
@@ -80,24 +81,3 @@ def canonical(content: Any) -> Any:
             return repr(content)
         return int(content) if content == int(content) else content
     return content if content is None or isinstance(content, (str, int)) else repr(content)
-
-
-def file_digest(path: str) -> str:
-    """sha256 of a file.
-
-    Raises:
-        ValueError: If there is no such file.
-    """
-    if not os.path.isfile(path):
-        raise ValueError(f'no annotation file {path!r}')
-    status = os.stat(path)
-    return _file_digest(os.path.abspath(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _file_digest(path: str, size: int, modified: int) -> str:
-    sha256 = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-    return sha256.hexdigest()

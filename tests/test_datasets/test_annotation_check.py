@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from mmisn.datasets.annotation_check import NO_POLYGON, SHORT_POLYGON, check_annotations, check_image_file
+from mmisn.datasets.annotation_check import (
+    NO_MASK,
+    NO_POLYGON,
+    RUN_LENGTH,
+    SHORT_POLYGON,
+    check_annotations,
+    check_image_file,
+    ignore_objects_without_mask,
+    loaded_masks,
+)
 
 CLASSES = ('ship', 'car', 'bird')
 SHIP = (0, 0, [10, 10, 20, 20], {})
@@ -125,23 +134,82 @@ def test_a_film_after_the_photograph_is_no_truncation(coco_folder):
 TRIANGLE = [10, 10, 20, 10, 20, 20]
 
 
-def test_mask_polygons_of_fewer_than_three_points_are_counted(coco_folder, inner_cfg):
+RLE = dict(size=[80, 100], counts=[1000, 50, 6950])
+# Of masks, how many are remarked on, and which objects mmdet's LoadAnnotations then trains, as bitmaps and as polygons.
+MASKS = [[TRIANGLE], [TRIANGLE, TRIANGLE[:4]], [TRIANGLE[:4]], [TRIANGLE[:5]], [[]], [], None, RLE]
+TRAINED = dict(bitmap=[0, 1, 7], polygon=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ('masks', 'remarks'),
+    [
+        (None, {SHORT_POLYGON: 1, NO_POLYGON: 3}),
+        ('bitmap', {SHORT_POLYGON: 1, NO_POLYGON: 3, NO_MASK: 2}),
+        ('polygon', {SHORT_POLYGON: 1, NO_POLYGON: 3, NO_MASK: 2, RUN_LENGTH: 1}),
+    ],
+)
+def test_masks_that_cannot_be_used_are_counted_and_ignored(coco_folder, inner_cfg, masks, remarks):
     from mmcv.transforms import Compose
     from mmdet.registry import DATASETS
 
-    masks = [[TRIANGLE], [TRIANGLE, TRIANGLE[:4]], [TRIANGLE[:4]], [TRIANGLE[:5]], []]
-    annotations = [(0, 0, [10, 10, 20, 20], dict(segmentation=mask)) for mask in masks]
-    annotations.append((0, 0, [10, 10, 0, 20], dict(segmentation=[TRIANGLE[:2]])))  # left out for its box, not counted
+    annotations = [(0, 0, [10, 10, 20, 20], dict(segmentation=mask)) for mask in MASKS]
+    # Left out for its box, and crowds, which are ignored anyway: not counted.
+    annotations.append((0, 0, [10, 10, 0, 20], dict(segmentation=[TRIANGLE[:2]])))
+    annotations += [(0, 0, [10, 10, 20, 20], dict(iscrowd=1, segmentation=mask)) for mask in (RLE, [])]
     folder = coco_folder([(100, 80)], annotations)
-    report = check_annotations(folder / 'annotations.json', CLASSES)
-    assert report.remarks == {SHORT_POLYGON: 1, NO_POLYGON: 2}
-    # mmdet does what the remarks say.
-    edit(folder, lambda coco: coco['annotations'].pop(4))
-    load = Compose([dict(type='LoadAnnotations', with_bbox=True, with_mask=True)])
-    info = DATASETS.build(inner_cfg(folder)).get_data_info(0)
-    results = load(dict(info, ori_shape=(80, 100)))
-    assert results['gt_ignore_flags'].tolist() == [False, False, True, True]
-    assert results['gt_masks'].masks[0].sum() == results['gt_masks'].masks[1].sum() > 0
+    report = check_annotations(folder / 'annotations.json', CLASSES, masks=masks)
+    assert report.remarks == remarks
+    assert all(line.endswith(f'{number} {what}') for line, (what, number) in zip(report.lines()[1:], remarks.items()))
+    if masks is None:
+        return
+    # mmdet does what the remarks say; it stops at objects without a mask.
+    load = Compose([dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=masks == 'bitmap')])
+    assert loaded_masks(load) == masks
+    info = dict(DATASETS.build(inner_cfg(folder)).get_data_info(0), ori_shape=(80, 100))
+    with pytest.raises(KeyError, match='mask'):
+        load(info)
+    ignore_objects_without_mask(info, masks)
+    told = [i for i, instance in enumerate(info['instances']) if not instance['ignore_flag']]
+    results = load(info)
+    trained = [i for i, ignored in enumerate(results['gt_ignore_flags']) if not ignored]
+    assert trained == told == TRAINED[masks] and len(results['gt_ignore_flags']) == len(MASKS) + 2
+    pixels = results['gt_masks'].to_ndarray()[trained].sum(axis=(1, 2))
+    assert pixels[0] == pixels[1] > 0 and pixels[2:].tolist() == [50] * (masks == 'bitmap')
+
+
+def test_errors_where_masks_are_loaded_and_there_are_none(coco_folder):
+    annotations = [(0, 0, [10, 10, 20, 20], extras) for extras in ({}, dict(segmentation=[]))]
+    annotations.append((0, 0, [10, 10, 20, 20], dict(iscrowd=1, segmentation=RLE)))
+    path = coco_folder([(100, 80)], annotations) / 'annotations.json'
+    assert check_annotations(path, CLASSES).remarks == {}
+    with pytest.raises(ValueError, match=f'annotations.json has no mask to train on, .*: 2 {NO_MASK}. Load boxes'):
+        check_annotations(path, CLASSES, masks='bitmap')
+    with pytest.raises(ValueError, match='annotations.json: annotation 1 has no mask, and LoadAnnotations'):
+        check_annotations(path, CLASSES, masks='bitmap', needs_masks=True)
+    assert check_annotations(path, CLASSES, needs_masks=True).remarks == {}
+    edit(path.parent, lambda coco: [ann.update(segmentation=RLE) for ann in coco['annotations'][:2]])
+    assert check_annotations(path, CLASSES, masks='bitmap', needs_masks=True).remarks == {}
+    with pytest.raises(ValueError, match=r'has no mask to train on, .*: 2 annotations with a run-length mask'):
+        check_annotations(path, CLASSES, masks='polygon')
+
+
+def test_how_pipelines_load_masks():
+    from mmcv.transforms import Compose
+
+    def load(**options):
+        return dict(type='LoadAnnotations', with_bbox=True, **options)
+
+    def kind(*transforms):
+        return loaded_masks(Compose(list(transforms)))
+
+    resize = dict(type='Resize', scale=(64, 64))
+    assert kind() is kind(resize, load()) is kind(load(with_mask=False)) is None
+    assert kind(resize, load(with_mask=True)) == kind(load(), load(with_mask=True)) == 'bitmap'
+    assert kind(load(with_mask=True, poly2mask=False)) == 'polygon'
+    assert kind(dict(type='RandomApply', transforms=[load(with_mask=True)], prob=0.5)) == 'bitmap'
+    # Boxes stand in for masks there.
+    assert kind(dict(type='LoadMasksOrBoxes')) is None
+    assert loaded_masks(lambda results: results) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmisn.datasets import ChipDataset, chip_dataset, coco_keypoint_dataset
-from mmisn.datasets.annotation_check import NO_POLYGON, SHORT_POLYGON
+from mmisn.datasets.annotation_check import NO_MASK, NO_POLYGON, SHORT_POLYGON
 from mmisn.datasets.keypoint_annotations import NO_KEYPOINTS, OFF_BOX, OFF_IMAGE
 
 PIPELINE = [
@@ -54,6 +54,17 @@ def test_short_polygons_are_counted_and_their_objects_trained_without(chips):
     masks = sample.gt_instances.masks.to_ndarray()
     assert len(masks) == 2 and np.array_equal(*masks) and masks[0].any()
     assert len(sample.ignored_instances) == 1
+
+
+@pytest.mark.parametrize('mask', [[], None])
+def test_objects_without_a_mask_are_counted_and_ignored(chips, mask):
+    made, lines = chips({}, dict(segmentation=mask), dict(segmentation=dict(size=[80, 100], counts=[1000, 9, 6991])))
+    assert sum(line.endswith(f'annotations.json: 1 {NO_MASK}') for line in lines) == 1
+    # No chip is planned for what is ignored.
+    assert made.plan.totals[0] == 2
+    sample = made[0]['data_samples']
+    assert len(sample.gt_instances) == len(sample.gt_instances.masks) == 2 and len(sample.ignored_instances) == 1
+    assert sample.gt_instances.masks.to_ndarray().sum(axis=(1, 2)).all()
 
 
 def test_objects_without_keypoints_and_stray_keypoints_are_counted(chips):

@@ -8,6 +8,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmisn.datasets import ChipDataset, ChipIndex
+from mmisn.datasets.annotation_check import SHORT_POLYGON
 from mmisn.datasets.chip_plan import ImageObjects, cached_plan, load_plan, make_plan, plan_key, save_plan
 from mmisn.structures import ScaleRange, clip_boxes
 from mmisn.testing import real_data_root
@@ -151,8 +152,10 @@ def test_plan_key_names_everything_that_matters():
         plan_key(GENERATOR, [ImageObjects((100, 81), images[0].boxes_xyxy), images[1]]),
         plan_key(GENERATOR, [ImageObjects((100, 80), images[0].boxes_xyxy + 1e-9), images[1]]),
         plan_key(GENERATOR, [ImageObjects((100, 80), images[0].boxes_xyxy, 'elsewhere/a.jpg'), images[1]]),
+        plan_key(GENERATOR, images, checked=['digest of the annotation file']),
+        plan_key(GENERATOR, images, checked=['digest of another one']),
     ]
-    assert len({key, *others}) == 7
+    assert len({key, *others}) == 9
 
 
 def test_cache_is_used_and_a_damaged_file_is_replaced(dataset, tmp_path, monkeypatch):
@@ -170,6 +173,40 @@ def test_cache_is_used_and_a_damaged_file_is_replaced(dataset, tmp_path, monkeyp
         assert np.array_equal(dataset().plan.xyxy, first.plan.xyxy)
         assert load_plan(path, path.stem) is not None
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing half-written is left
+
+
+MASK_PIPELINE = [PIPELINE[0], dict(type='LoadAnnotations', with_bbox=True, with_mask=True), *PIPELINE[2:]]
+MASK = [[20, 20, 60, 20, 60, 60]]
+
+
+def edit(tmp_path, change):
+    path = tmp_path / 'annotations.json'
+    coco = json.loads(path.read_text())
+    change(coco)
+    path.write_text(json.dumps(coco))
+
+
+def test_a_kept_plan_is_no_excuse_for_masks_that_broke_since(dataset, tmp_path):
+    """Boxes and all else that chips follow from stay as they are."""
+    edit(tmp_path, lambda coco: [ann.update(segmentation=MASK) for ann in coco['annotations']])
+    first = dataset(pipeline=MASK_PIPELINE).plan
+    edit(tmp_path, lambda coco: coco['annotations'][2].update(segmentation=[MASK[0], MASK[0][:4]]))
+    second = dataset(pipeline=MASK_PIPELINE).plan
+    assert np.array_equal(first.xyxy, second.xyxy)
+    assert set(second.left_out) - set(first.left_out) == {f'1 {SHORT_POLYGON}'}
+    edit(tmp_path, lambda coco: coco['annotations'][2].update(segmentation=dict(size=[9, 9], counts=[81])))
+    with pytest.raises(ValueError, match=r'annotation 3 has a run-length mask of size \[9, 9\]'):
+        dataset(pipeline=MASK_PIPELINE)
+
+
+def test_a_plan_without_a_look_at_files_or_masks_does_not_stand_for_one_with(dataset, tmp_path):
+    (tmp_path / 'images' / '000001.png').rename(tmp_path / 'images' / 'elsewhere.png')
+    dataset(check_images=False)
+    with pytest.raises(ValueError, match='000001.png is missing'):
+        dataset()
+    dataset(check_images=False)
+    with pytest.raises(ValueError, match='no mask to train on'):
+        dataset(check_images=False, pipeline=MASK_PIPELINE)
 
 
 def test_cache_of_another_key_is_not_taken(dataset, tmp_path):
@@ -255,10 +292,7 @@ def test_sizes_that_disagree_with_the_file(dataset, tmp_path):
 
 def edit_and_build(dataset, tmp_path, change):
     dataset()
-    path = tmp_path / 'annotations.json'
-    coco = json.loads(path.read_text())
-    change(coco)
-    path.write_text(json.dumps(coco))
+    edit(tmp_path, change)
     dataset()
 
 
