@@ -1,4 +1,5 @@
+from .class_names_hook import ClassNamesHook
 from .norm_eval_hook import NormEvalHook
 from .view_cost_hook import ViewCostHook
 
-__all__ = ['NormEvalHook', 'ViewCostHook']
+__all__ = ['ClassNamesHook', 'NormEvalHook', 'ViewCostHook']

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+from .class_names_hook import ClassNamesHook
 
 
 @HOOKS.register_module()
-class ViewCostHook(Hook):
+class ViewCostHook(ClassNamesHook):
     """Adds the cost of testing to the metrics, as means over the images that tell of their views.
 
     ``cost/views``, ``cost/mpix`` (pixels that the detector has looked at, in millions), ``cost/scale_net_mpix`` (those
     of a scale net, where there is one) and ``cost/seconds`` (of a step of testing, per image, without loading).
+
+    Tests that have this hook have the check of class names as well, see ``ClassNamesHook``.
 
     Args:
         warm_up: Steps at the beginning whose time does not count, unless there are no others.
@@ -30,6 +33,7 @@ class ViewCostHook(Hook):
     def __init__(self, warm_up: int = 2) -> None:
         if not warm_up >= 0:
             raise ValueError(f'ViewCostHook.warm_up must be a number of steps >= 0, got {warm_up!r}')
+        super().__init__()
         self.warm_up = warm_up
         self._reset()
 

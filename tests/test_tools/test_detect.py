@@ -202,6 +202,14 @@ def test_class_names(tool, folder, tmp_path):
     tool.detect_folder(config, checkpoint, folder, tmp_path / 'out', **run)
     categories = json.loads((tmp_path / 'out' / 'images.json').read_text())['categories']
     assert [c['name'] for c in categories] == ['x', 'y', 'z']
+    # The checkpoint knows what its labels mean; a config that has as many by other names is wrong about it.
+    for names in (('x', 'y', 'z'), ('bird', 'ship', 'car')):
+        _, config, checkpoint = _save(tmp_path, tiny_retinanet_cfg(), val_dataloader=_dataset(classes=names))
+        both = rf"\['ship', 'car', 'bird'\] against \['{names[0]}', .* of the config; the checkpoint's are taken"
+        with pytest.warns(UserWarning, match=both):
+            tool.detect_folder(config, checkpoint, folder, tmp_path / 'out', **run)
+        categories = json.loads((tmp_path / 'out' / 'images.json').read_text())['categories']
+        assert [c['name'] for c in categories] == list(CLASSES)
     _, config, checkpoint = _save(tmp_path, tiny_retinanet_cfg(), False)
     with pytest.raises(ValueError, match='neither .* nor the config has class names'):
         tool.detect_folder(config, checkpoint, folder, tmp_path / 'out', **run)

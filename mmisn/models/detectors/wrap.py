@@ -1,6 +1,7 @@
 """Put any detector's config into a ``ChipDetector``, with the views of the config's own test-time augmentation."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mmisn._class_names import class_names_of_checkpoint, other_class_names
 from mmisn.chips import level_name
 from mmisn.chips.levels import Level, build_levels
 from mmisn.structures import is_range_list
@@ -272,7 +274,8 @@ def _spell(generator: str | None, settings: ViewSettings, edge_margin: float | N
 def build_chip_detector(model_cfg: dict, cfg: Config, checkpoint: str | Path, device: str) -> nn.Module:
     """Build what ``wrap_in_chip_detector`` returned, load its weights and give it its ``dataset_meta``.
 
-    The class names come from the checkpoint, else from the config; the palette from the config, else the checkpoint.
+    The class names come from the checkpoint, else from the config, with a warning where the config has as many by other
+    names or in another order; the palette from the config, else the checkpoint.
 
     Args:
         model_cfg: Config of the ``ChipDetector``.
@@ -287,8 +290,8 @@ def build_chip_detector(model_cfg: dict, cfg: Config, checkpoint: str | Path, de
     model = revert_sync_batchnorm(MODELS.build(model_cfg))
     meta = load_checkpoint(model, str(checkpoint), map_location='cpu', logger='silent').get('meta', {})
     saved = {k.lower(): v for k, v in (meta.get('dataset_meta') or {}).items()}
-    if 'classes' not in saved and meta.get('CLASSES'):
-        saved['classes'] = meta['CLASSES']
+    if (names := class_names_of_checkpoint(dict(meta=meta))) is not None:
+        saved['classes'] = names
     from_config = _metainfo_of_config(cfg)
     merged = {**from_config, **saved}
     if not merged.get('classes'):
@@ -296,6 +299,8 @@ def build_chip_detector(model_cfg: dict, cfg: Config, checkpoint: str | Path, de
             f'neither {checkpoint} nor the config has class names; give the config '
             'test_dataloader.dataset.metainfo (--cfg-options)'
         )
+    if (found := other_class_names(saved.get('classes'), from_config.get('classes'))) is not None:
+        warnings.warn(f"{checkpoint}: {found} of the config; the checkpoint's are taken", stacklevel=2)
     merged['palette'] = from_config.get('palette') or merged.get('palette') or 'random'
     model.dataset_meta = merged
     return model.to(device).eval()
