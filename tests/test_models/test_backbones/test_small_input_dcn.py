@@ -64,3 +64,17 @@ def test_larger_maps_are_convolved_as_mmcv_does():
     with pytest.raises(RuntimeError, match='smaller than kernel'):
         theirs(narrow)
     assert ours(narrow).shape == (2, 6, 5, 2)
+
+
+@pytest.mark.parametrize('number', [1, 31, 33, 37, 40, 64])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_batches_of_any_length_and_memory_format(number, channels):
+    """Each image as if alone; 37 is no multiple of anything, and (N, H, W, 1) seen as (N, 1, H, W) is contiguous."""
+    torch.manual_seed(0)
+    conv = SmallInputDeformConv(channels, 4, kernel_size=5, padding=2)
+    torch.nn.init.normal_(conv.conv_offset.weight, std=0.1)
+    images = torch.rand(number, 12, 9, channels).permute(0, 3, 1, 2)
+    alone = torch.cat([conv(image[None].clone(memory_format=torch.contiguous_format)) for image in images])
+    torch.testing.assert_close(conv(images), alone, rtol=1e-4, atol=1e-6)
+    conv(images).sum().backward()
+    assert conv.weight.grad.isfinite().all() and conv.conv_offset.weight.grad.any()

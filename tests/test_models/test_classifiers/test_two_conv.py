@@ -75,6 +75,13 @@ def test_deformable_convolutions_learn_offsets():
     assert len(offsets) == 2 and all(p.grad.abs().sum() > 0 for p in offsets)
 
 
+def test_deformable_convolutions_predict_any_number_of_pictures():
+    model = TwoConvClassifier(conv_cfg=dict(type='DCN'))
+    pictures = [np.random.default_rng(i).integers(0, 256, (28, 28), np.uint8) for i in range(37)]
+    alone = [int(model.predict_labels([picture])[0]) for picture in pictures]
+    assert model.predict_labels(pictures).tolist() == alone and len(set(alone)) > 1
+
+
 def test_vgg11():
     model = VGG11Classifier(canvas=64).eval()
     assert [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)] == [64, 128, 256, 256, *[512] * 4]
