@@ -167,7 +167,7 @@ def test_the_networks_of_masks_and_keypoints(data):
     assert networks(method='keypoint-rcnn') == networks(method='keypoint-rcnn', ms='') == ['r50']
 
 
-@of(method='mask-rcnn')
+@of(method='mask-rcnn', chip_detector=False)
 def test_mask_heads(file):
     head, small = build(file).roi_head.mask_head, tokens(file)['data'] == 'scenes'
     assert len(head.convs) == 4 and head.conv_logits.out_channels == (7 if small else 80)
@@ -176,7 +176,7 @@ def test_mask_heads(file):
     assert extractor.finest_scale == (22 if small else 56) and extractor.roi_layers[0].output_size == (14, 14)
 
 
-@of(method=('keypoint-rcnn', 'offset-keypoint-rcnn'))
+@of(method=('keypoint-rcnn', 'offset-keypoint-rcnn'), chip_detector=False)
 def test_keypoint_heads(file):
     """Section 4.3.2: 22x16 features and eight convolutions of 256, against Mask R-CNN's 14x14 and 512."""
     roi_head, small = build(file).roi_head, tokens(file)['data'] == 'scenes'

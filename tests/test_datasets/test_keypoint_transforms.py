@@ -52,6 +52,27 @@ def test_load_keypoints_of_another_dataset():
         LoadKeypoints()(dict(instances=instances(), flip_indices=FLIPS, chip_is_cropped=True))
 
 
+def test_a_plain_picture_passes_through():
+    """``DetInferencer`` leaves LoadKeypoints in the pipeline and gives no annotations."""
+    image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    info = dict(img=image, img_shape=(60, 80), ori_shape=(60, 80), img_id=0)
+    annotations = [dict(type='LoadAnnotations', with_bbox=True)]
+    keypoints = [dict(type='LoadKeypoints'), dict(type='MapKeypoints')]
+    resize, pack = [dict(type='Resize', scale_factor=0.5)], [dict(type='PackInstanceInputs')]
+    packed = Compose(resize + annotations + keypoints + pack)(dict(info))
+    expected = Compose(resize + annotations + pack)(dict(info))
+    assert np.array_equal(packed['inputs'], expected['inputs'])
+    assert packed['data_samples'].metainfo == expected['data_samples'].metainfo
+    assert 'keypoints' not in packed['data_samples'].gt_instances
+    # A sample of a dataset has annotations, be it none.
+    with pytest.raises(ValueError, match='a.jpg comes without keypoints'):
+        LoadKeypoints()(dict(instances=[], img_path='a.jpg'))
+    with pytest.raises(ValueError, match='a.jpg comes without keypoints'):
+        LoadKeypoints()(dict(flip_indices=FLIPS, img_path='a.jpg'))
+    with pytest.raises(ValueError, match='a.jpg has no gt_keypoints: put LoadKeypoints before MapKeypoints'):
+        MapKeypoints()(dict(instances=[], img_path='a.jpg', img_shape=(60, 80)))
+
+
 def test_crop_chip_moves_keypoints_and_unlabels_those_outside():
     results = CropChip()(sample(chip=Chip((10, 10, 50, 50), (80, 120))))
     assert results['gt_keypoints'].tolist() == [

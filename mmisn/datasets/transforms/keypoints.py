@@ -56,13 +56,15 @@ class LoadKeypoints(BaseTransform):
     """Put the keypoints of ``CocoKeypointDataset`` into the results, one row per box.
 
     mmdet's ``LoadAnnotations`` takes ``with_keypoints`` and loads none; mmcv's fails on an image without objects.
+    A plain picture of no dataset has neither of the keys and passes through: ``DetInferencer`` and
+    ``inference_detector`` send such through the test pipeline.
 
     Required Keys:
 
-    - instances
-    - flip_indices
+    - instances (of a dataset)
+    - flip_indices (of a dataset)
 
-    Added Keys:
+    Added Keys, unless it is a plain picture:
 
     - gt_keypoints ((N, K, 3) float32): x, y in original pixels and visibility, all 0 where not labelled
     - keypoint_matrix ((3, 3) float64): how mmdet's transforms had moved the image by then; test pipelines load
@@ -73,14 +75,17 @@ class LoadKeypoints(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        if 'flip_indices' not in results or any('keypoints' not in i for i in results['instances']):
+        instances = results.get('instances')
+        if instances is None and 'flip_indices' not in results:
+            return results
+        if instances is None or 'flip_indices' not in results or any('keypoints' not in i for i in instances):
             raise ValueError(
                 f'{results.get("img_path", "the image")} comes without keypoints: LoadKeypoints needs a '
                 'CocoKeypointDataset'
             )
         if results.get('chip_is_cropped'):
             raise ValueError('LoadKeypoints reads original pixels: put it before CropChip')
-        rows = [i['keypoints'] for i in results['instances']]
+        rows = [i['keypoints'] for i in instances]
         results['gt_keypoints'] = np.array(rows, np.float32).reshape(len(rows), len(results['flip_indices']), 3)
         results['keypoint_matrix'] = matrix_of(results)
         return results
@@ -94,9 +99,10 @@ class MapKeypoints(BaseTransform):
     """Move the keypoints to where mmdet's ``Resize``, ``RandomFlip`` and the like have moved the image.
 
     Stands once, after the last of these and before any padding; ``CropChip`` does the same by itself. A mirrored image
-    swaps left and right. Keypoints that are no longer in the image become unlabelled.
+    swaps left and right. Keypoints that are no longer in the image become unlabelled. A plain picture of no dataset
+    passes through, see ``LoadKeypoints``.
 
-    Required Keys:
+    Required Keys, unless it is a plain picture:
 
     - gt_keypoints
     - keypoint_matrix
@@ -110,10 +116,17 @@ class MapKeypoints(BaseTransform):
     - keypoint_matrix
 
     Raises:
-        ValueError: If a transform before left out boxes, so that rows no longer fit, or ``CropChip`` came before.
+        ValueError: If no keypoints are loaded, a transform before left out boxes, so that rows no longer fit, or
+            ``CropChip`` came before.
     """
 
     def transform(self, results: dict) -> dict:
+        if 'gt_keypoints' not in results:
+            if 'instances' not in results:
+                return results
+            raise ValueError(
+                f'{results.get("img_path", "the image")} has no gt_keypoints: put LoadKeypoints before MapKeypoints'
+            )
         if results.get('chip_is_cropped'):
             raise ValueError('CropChip maps keypoints itself: leave out MapKeypoints')
         now = matrix_of(results)
