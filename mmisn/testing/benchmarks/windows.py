@@ -25,7 +25,7 @@ class WindowsDetector:
         config: Config file whose model is a ``ChipDetector``.
         checkpoint: Of the detector that it wraps.
         scale_net_checkpoint: Of its scale net; ``None`` for the one that the config names.
-        pictures: Folder of pictures.
+        pictures: Folder of pictures; ``None`` where they come from elsewhere.
         number: How many of them are timed, at most.
         device: Where the model is put.
     """
@@ -33,7 +33,7 @@ class WindowsDetector:
     config: str
     checkpoint: str
     scale_net_checkpoint: str | None
-    pictures: str
+    pictures: str | None
     number: int = 20
     device: str = 'cpu'
 
