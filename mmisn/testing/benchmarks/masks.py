@@ -35,9 +35,9 @@ from .report import Row, Target
 MASK_RCNN = 'baselines/mask-rcnn_r18_fpn_8xb4-ms-18e_coco.py'
 FACTORS = (4.0, 2.0, 1.0, 0.5, 0.25)
 IMAGE_WH = (640, 480)
-# Views of more pixels are cut: of the five the largest, into four tiles of 1312x992 px, whole numbers of strides of 32.
-# What is longer than the overlap and cut by a tile's edge is whole in a smaller view.
-MAX_PIXELS, OVERLAP = 1_310_000, 64
+# Views of more pixels are cut: of the five the largest, into six tiles of 896x992 px, whole numbers of strides of 32,
+# and the next one, into two. What is longer than the overlap and cut by a tile's edge is whole in a smaller view.
+MAX_PIXELS, OVERLAP = 900_000, 64
 # Above a score of 0.05 a detector reports some 50 boxes in a view of a busy picture.
 CANDIDATES, SCORE = 50, 0.05
 LOGIT_STD = 2.0
