@@ -7,7 +7,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
-from .keypoint_annotations import read_keypoints
+from .keypoint_annotations import OTHER_CLASS, read_keypoints
 from .skeleton import SKELETON_KEYS, Skeleton, build_skeleton
 
 
@@ -20,7 +20,8 @@ class CocoKeypointDataset(CocoDataset):
     COCO's person needs none of it. The dataset's own ``metainfo`` has ``keypoint_names``, ``flip_indices``, ``sigmas``
     and ``skeleton_links`` in the end. Classes without keypoints may be among the classes; one skeleton only. Classes
     that have keypoints are those whose category names some; if none does, those of which an annotation has some.
-    ``KeypointRoIHead`` is told which these are by its own ``keypoint_classes``.
+    ``KeypointRoIHead`` is told which these are by its own ``keypoint_classes``. A file without ``annotations``, as
+    COCO's of its test images, has images without objects.
 
     Each instance has beside ``CocoDataset``'s keys:
 
@@ -28,7 +29,7 @@ class CocoKeypointDataset(CocoDataset):
     - num_keypoints: how many are labelled
     - area: the annotation's
     - ignore_flag: 1 for ``ignore: 1`` as for crowds; ``CocoDataset`` leaves such annotations out, whereupon they are
-      background
+      background. pycocotools knows crowds only: see ``ScaleRangeCocoMetric``'s ``ignore_as_crowd`` for the evaluation
 
     and each data info ``flip_indices``.
 
@@ -40,12 +41,14 @@ class CocoKeypointDataset(CocoDataset):
         **kwargs: ``CocoDataset``'s. ``metainfo`` may hold the keys named above.
 
     Attributes:
-        keypoint_counts: Objects without keypoints, keypoints off the image and off their box, of annotations that are
-            no ignored regions; logged as well.
+        keypoint_counts: Objects without keypoints, objects whose keypoints are not taken since their class is not
+            described as others are, keypoints off the image and off their box, of annotations that are no ignored
+            regions; logged as well.
 
     Raises:
         ValueError: If keypoints of an annotation are invalid (see ``read_keypoints``), the skeleton is, the offset
-            is not in [0, 1], or the classes are in another order than in the annotation file: labels follow the file.
+            is not in [0, 1], no class is in the annotation file, or the classes are in another order than there:
+            labels follow the file.
     """
 
     # The whole palette: its first colour is the person's, other classes may be more than one.
@@ -95,7 +98,10 @@ class CocoKeypointDataset(CocoDataset):
         read = annotation if has_keypoints else dict(bbox=annotation['bbox'])
         keypoints, counts = read_keypoints(read, len(self._skeleton.names), (image['width'], image['height']), where)
         instance['ignore_flag'] = int(bool(instance['ignore_flag'] or annotation.get('ignore')))
-        if has_keypoints and not instance['ignore_flag']:
+        if not has_keypoints:
+            given = annotation.get('keypoints')
+            counts = Counter({OTHER_CLASS: 1} if isinstance(given, list) and any(given[2::3]) else {})
+        if not instance['ignore_flag']:
             self.keypoint_counts.update(counts)
         keypoints[keypoints[:, 2] > 0, :2] += self.keypoint_offset
         instance['keypoints'] = keypoints.ravel().tolist()
@@ -121,11 +127,17 @@ class CocoKeypointDataset(CocoDataset):
 
     def _used_with_keypoints(self) -> set[int]:
         """Categories of which an annotation has keypoints; all, where no annotation has any."""
-        used = {a['category_id'] for a in self.coco.dataset['annotations'] if a.get('keypoints')}
+        used = {a['category_id'] for a in self.coco.dataset.get('annotations', []) if a.get('keypoints')}
         return used & set(self.cat_ids) or set(self.cat_ids)
 
     def _check_order(self, names: list[str]) -> None:
         classes = list(self._metainfo['classes'])
+        if not names:
+            in_file = [c['name'] for c in self.coco.cats.values()]
+            raise ValueError(
+                f'{self.ann_file} has the categories {in_file}, the dataset the classes {classes}: none is the same. '
+                'Give the dataset metainfo=dict(classes=...) with the names of the file'
+            )
         if names != classes[: len(names)]:
             raise ValueError(
                 f'{self.ann_file} has the classes {names} in this order, from which CocoDataset counts the labels; '

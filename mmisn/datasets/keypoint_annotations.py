@@ -13,6 +13,7 @@ TOLERANCE_PX = 1.0
 NO_KEYPOINTS = 'objects without any labelled keypoint (their boxes are trained on)'
 OFF_IMAGE = 'labelled keypoints outside the image, taken as unlabelled'
 OFF_BOX = 'labelled keypoints outside their box, kept'
+OTHER_CLASS = 'objects whose keypoints are left out: their category describes none, while another of the classes does'
 
 
 def read_keypoints(

@@ -19,6 +19,9 @@ KEYPOINT_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_m', 'mAP_l', 'AR', 'AR_50', 'A
 def keypoint_categories(coco_gt: COCO, cat_ids: Sequence[int]) -> list[int]:
     """The categories that have keypoints: by their own description, else by an annotation with some.
 
+    In a file without any annotation, as COCO's of its test images, that are all: the results of those for which the
+    detector predicts no keypoints are left out anyway.
+
     Args:
         coco_gt: Annotations.
         cat_ids: Categories of the dataset's classes.
@@ -30,8 +33,9 @@ def keypoint_categories(coco_gt: COCO, cat_ids: Sequence[int]) -> list[int]:
         ValueError: If there is none.
     """
     described = [c for c in cat_ids if coco_gt.cats[c].get('keypoints')]
-    used = {a['category_id'] for a in coco_gt.dataset.get('annotations', []) if a.get('keypoints')}
-    found = described or [c for c in cat_ids if c in used]
+    annotations = coco_gt.dataset.get('annotations') or []
+    used = {a['category_id'] for a in annotations if a.get('keypoints')}
+    found = described or [c for c in cat_ids if c in used or not annotations]
     if not found:
         names = [coco_gt.cats[c].get('name') for c in cat_ids]
         raise ValueError(f'no category of {names} has keypoints in the annotation file; the metric keypoints needs one')
@@ -75,11 +79,16 @@ def keypoint_ground_truth(coco_gt: COCO, cat_ids: Sequence[int]) -> tuple[COCO, 
         A COCO object with the same images and categories, and K.
 
     Raises:
-        ValueError: If annotations have different numbers of keypoints.
+        ValueError: If annotations have different numbers of keypoints, or nothing says how many there are.
     """
     annotations = [dict(a) for a in coco_gt.dataset.get('annotations', []) if a['category_id'] in set(cat_ids)]
     lengths = {len(a['keypoints']) for a in annotations if a.get('keypoints')}
     lengths |= {3 * len(coco_gt.cats[c]['keypoints']) for c in cat_ids if coco_gt.cats[c].get('keypoints')}
+    if not lengths:
+        raise ValueError(
+            'there are no annotations with keypoints to evaluate with; ScaleRangeCocoMetric(format_only=True, '
+            'outfile_prefix=...) only writes the results'
+        )
     if len(lengths) != 1 or min(lengths) % 3:
         raise ValueError(f'all keypoints must be lists of one length, 3 numbers each, found lengths {sorted(lengths)}')
     length = lengths.pop()

@@ -13,6 +13,8 @@ from mmengine.fileio import dump, load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
+from mmisn.datasets.skeleton import PERSON_SIGMAS
+
 from .keypoint_eval import (
     KEYPOINT_ITEMS,
     evaluate_keypoints,
@@ -57,6 +59,9 @@ class ScaleRangeCocoMetric(CocoMetric):
     Where ``CocoMetric`` gives up when nothing at all was detected, every key is there with its proper value: 0 where
     there are objects, -1 where there are none.
 
+    pycocotools overwrites ``ignore`` of an annotation by ``iscrowd``, so that ``ignore: 1`` counts as missed where it is
+    not found. A warning says how many there are; ``ignore_as_crowd`` ignores them as ``CocoKeypointDataset`` does.
+
     Args:
         ann_file: Annotation file; needed for ``keypoints``.
         metric: One or several of ``bbox``, ``segm``, ``keypoints``, ``proposal``, ``proposal_fast``.
@@ -66,7 +71,10 @@ class ScaleRangeCocoMetric(CocoMetric):
             have the box that pycocotools draws around their keypoints.
         scale_octaves: (lower, upper), short for the ranges [lower, 2 lower), [2 lower, 4 lower), ..., the last one
             up to and with ``upper``. They come after ``scale_ranges``.
-        sigmas: OKS sigmas, one per keypoint; by default those of the dataset's metainfo, else COCO's for a person.
+        sigmas: OKS sigmas, one per keypoint; by default those of the dataset's metainfo, else COCO's for a person,
+            with a warning where 17 keypoints have other names than COCO's.
+        ignore_as_crowd: Take ``ignore: 1`` for ``iscrowd: 1``: neither found nor missed, and detections that lie in it
+            are no false positives.
         *args: ``CocoMetric``'s.
         **kwargs: ``CocoMetric``'s. ``metric_items`` chooses among the standard numbers of boxes and masks; those of
             keypoints and of the ranges are always reported. ``use_mp_eval`` and ``classwise`` concern the standard
@@ -87,6 +95,7 @@ class ScaleRangeCocoMetric(CocoMetric):
         scale_ranges: Sequence[Any] | None = None,
         scale_octaves: Sequence[float] | None = None,
         sigmas: Sequence[float] | None = None,
+        ignore_as_crowd: bool = False,
         **kwargs,
     ) -> None:
         self.scale_ranges = _named_ranges(scale_ranges, scale_octaves)
@@ -95,6 +104,8 @@ class ScaleRangeCocoMetric(CocoMetric):
         if self.with_keypoints and ann_file is None:
             raise ValueError('the metric keypoints needs an annotation file: give ScaleRangeCocoMetric ann_file=...')
         self.sigmas = sigmas
+        self.ignore_as_crowd = ignore_as_crowd
+        self._warned: set[str] = set()
         # CocoMetric knows of no keypoints; they are written and evaluated here.
         super().__init__(ann_file, [m for m in asked if m != 'keypoints'], *args, **kwargs)
         # pycocotools compares and counts thresholds as an array; CocoMetric would hand it the float or list.
@@ -180,6 +191,7 @@ class ScaleRangeCocoMetric(CocoMetric):
         """
         # The one place between the creation of the COCO object, which may come late, and its loadRes.
         self._coco_api = _EmptyResultsCOCO.adopt(self._coco_api)
+        self._take_ignored()
         if 0 in self._coco_api.anns:
             MMLogger.get_current_instance().warning(
                 'the annotation file has an annotation with id 0, which pycocotools takes for "no match": it counts as '
@@ -196,6 +208,24 @@ class ScaleRangeCocoMetric(CocoMetric):
             dump(records, self._result_files['keypoints'])
         return self._result_files
 
+    def _take_ignored(self) -> None:
+        """Make crowds of the ignored annotations, or say that they count."""
+        annotations = self._coco_api.dataset.get('annotations', [])
+        ignored = [a for a in annotations if a.get('ignore') and not a.get('iscrowd')]
+        if self.ignore_as_crowd:
+            for annotation in ignored:
+                annotation['iscrowd'] = 1
+        elif ignored:
+            self._warn_once(
+                f'{len(ignored)} annotations have ignore: 1, of which pycocotools knows nothing: they count as missed '
+                'where they are not found. ScaleRangeCocoMetric(ignore_as_crowd=True) ignores them'
+            )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            MMLogger.get_current_instance().warning(message)
+
     def _evaluate_keypoints(self) -> dict[str, float]:
         cat_ids = keypoint_categories(self._coco_api, self.cat_ids)
         coco_gt, num_keypoints = keypoint_ground_truth(self._coco_api, cat_ids)
@@ -203,6 +233,8 @@ class ScaleRangeCocoMetric(CocoMetric):
         if given is None:
             given, source = (self.dataset_meta or {}).get('sigmas'), "the dataset's metainfo['sigmas']"
         sigmas = keypoint_sigmas(num_keypoints, given, source)
+        if given is None:
+            self._warn_of_sigmas(cat_ids)
         records = load(self._result_files['keypoints'])
         wrong = {len(r['keypoints']) // 3 for r in records} - {num_keypoints}
         if wrong:
@@ -215,6 +247,16 @@ class ScaleRangeCocoMetric(CocoMetric):
         if self.scale_ranges:
             values.update(self._range_values(coco_gt, coco_dt, 'keypoints', cat_ids=cat_ids, sigmas=sigmas))
         return values
+
+    def _warn_of_sigmas(self, cat_ids: Sequence[int]) -> None:
+        described = [self._coco_api.cats[c].get('keypoints') for c in cat_ids]
+        names = next(filter(None, described), None)
+        if list(names or ()) != list(PERSON_SIGMAS):
+            self._warn_once(
+                f'the {len(PERSON_SIGMAS)} keypoints have {f"the names {names}" if names else "no names"}, not those of '
+                "COCO's person, but are evaluated with its sigmas: give ScaleRangeCocoMetric sigmas=[...], or use "
+                "CocoKeypointDataset, which knows the skeleton's"
+            )
 
     def _evaluate_ranges(self, metric: str) -> dict[str, float]:
         coco_dt = self._coco_api.loadRes(load(self._result_files[metric]))

@@ -7,7 +7,7 @@ from pycocotools.coco import COCO
 
 from mmisn.datasets import ChipDataset, CocoKeypointDataset
 from mmisn.datasets.annotation_check import check_annotations
-from mmisn.datasets.keypoint_annotations import NO_KEYPOINTS, OFF_BOX, OFF_IMAGE, read_keypoints
+from mmisn.datasets.keypoint_annotations import NO_KEYPOINTS, OFF_BOX, OFF_IMAGE, OTHER_CLASS, read_keypoints
 from mmisn.testing.real_data import real_data_root
 
 BOX = [10, 10, 40, 40]
@@ -183,10 +183,19 @@ def test_classes_that_are_not_described_have_keypoints_if_an_annotation_has_some
 
 
 def test_keypoints_of_a_class_that_is_not_described_are_not_taken(bird_folder, bird_cfg):
-    """A ship's five keypoints are no bird's; what they are is not asked."""
-    folder = bird_folder([(0, 0, BOX, keypoints([5, 5, 2] * 5)), (0, 2, BOX, keypoints(GOOD))])
-    rows = DATASETS.build(bird_cfg(folder)).get_data_info(0)['instances']
-    assert [r['keypoints'] for r in rows] == [[0] * 9, [12, 13, 2, 30, 31, 1, 0, 0, 0]]
+    """A ship's five keypoints are no bird's; what they are is not asked, but how many ships have some is counted."""
+    annotations = [
+        (0, 0, BOX, keypoints([5, 5, 2] * 5)),
+        (0, 2, BOX, keypoints(GOOD)),
+        (0, 1, BOX, keypoints([0, 0, 0, 5, 5, 1])),
+        (0, 1, BOX, keypoints([0] * 6)),
+        (0, 0, BOX, keypoints([5, 5, 2] * 5, ignore=1)),
+        (0, 0, BOX, dict(keypoints=dict(x=1))),
+    ]
+    made = DATASETS.build(bird_cfg(bird_folder(annotations)))
+    rows = made.get_data_info(0)['instances']
+    assert [r['keypoints'] for r in rows] == [[0] * 9, [12, 13, 2, 30, 31, 1, 0, 0, 0], *[[0] * 9] * 4]
+    assert made.keypoint_counts == {OTHER_CLASS: 2}
 
 
 def test_classes_must_be_in_the_order_of_the_file(bird_folder, bird_cfg, inner_cfg):
@@ -205,6 +214,32 @@ def test_classes_must_be_in_the_order_of_the_file(bird_folder, bird_cfg, inner_c
     ):
         with pytest.raises(ValueError, match=rf'annotations.json has the classes {found} in this order'):
             build(*classes)
+
+
+def test_no_class_is_in_the_file(bird_folder, inner_cfg):
+    folder = bird_folder([(0, 2, BOX, keypoints(GOOD))])
+    for changes in (dict(metainfo=dict(classes=('mouse',))), dict(metainfo=None)):
+        classes = ('mouse',) if changes['metainfo'] else ('person',)
+        match = (
+            rf"annotations.json has the categories \['ship', 'car', 'bird'\], the dataset the classes \['{classes[0]}"
+        )
+        with pytest.raises(ValueError, match=match):
+            DATASETS.build(inner_cfg(folder, type='CocoKeypointDataset', test_mode=True, **changes))
+
+
+def test_images_without_annotations(bird_folder, inner_cfg):
+    """COCO's ``image_info_test-dev2017.json``: images and categories without keypoints, no list of annotations."""
+    folder = bird_folder([], images=[(100, 80), (60, 50)])
+    path = folder / 'annotations.json'
+    content = json.loads(path.read_text())
+    content['categories'] = [dict(id=1, name='person'), dict(id=2, name='bicycle')]
+    del content['annotations']
+    path.write_text(json.dumps(content))
+    made = DATASETS.build(inner_cfg(folder, type='CocoKeypointDataset', metainfo=None, filter_cfg=None, test_mode=True))
+    assert [made.get_data_info(i)['img_id'] for i in range(len(made))] == [100, 101]
+    assert all(made.get_data_info(i)['instances'] == [] for i in range(2))
+    assert made.get_data_info(0)['flip_indices'][:3] == [0, 2, 1]
+    assert len(made.metainfo['sigmas']) == 17 and made.metainfo['keypoint_names'][0] == 'nose'
 
 
 @pytest.mark.skipif(real_data_root() is None, reason='no coco_mini')

@@ -1,20 +1,35 @@
 import contextlib
 import io
 import json
+import logging
 import math
 
 import numpy as np
 import pytest
 import torch
 from mmdet.registry import METRICS
+from mmengine.logging import MMLogger
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmisn.datasets.skeleton import PERSON_SIGMAS
 from mmisn.evaluation import ScaleRangeCocoMetric, evaluate_scale_ranges
 from mmisn.testing.real_data import real_data_root
 
 ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_m', 'mAP_l', 'AR', 'AR_50', 'AR_75', 'AR_m', 'AR_l')
 SIGMAS = [0.05, 0.1, 0.2]
+
+
+@pytest.fixture
+def warnings_of():
+    """Function () -> what the logger has warned of."""
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lambda: said
+    logger.removeHandler(handler)
 
 
 def pred_of(records, labels_of, num_keypoints):
@@ -201,6 +216,83 @@ def test_detections_of_a_class_without_keypoints_count_for_boxes_alone(birds, tm
     assert [r['category_id'] for r in written['bbox']] == [7, 3]
     assert [r['category_id'] for r in written['keypoints']] == [7]
     assert written['keypoints'][0]['keypoints'][:2] == [22, 21]
+
+
+def test_results_for_images_without_annotations(birds, tmp_path):
+    """COCO's test images come without annotations and without described keypoints: a submission can be written."""
+    coco, (found, other) = birds
+    content = {k: v for k, v in coco.dataset.items() if k != 'annotations'}
+    for category in content['categories']:
+        category.pop('keypoints', None)
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    pred = pred_of([found, other], {3: 0, 7: 1}, 3)
+    pred['keypoint_scores'][1] = -1
+    for options in (dict(format_only=True), {}):
+        metric = ScaleRangeCocoMetric(
+            str(tmp_path / 'a.json'), ['bbox', 'keypoints'], outfile_prefix=str(tmp_path / 'r'), **options
+        )
+        metric.dataset_meta = dict(classes=['class_3', 'class_7'], keypoint_offset=0.5)
+        metric.process({}, [dict(img_id=1, ori_shape=(360, 400), pred_instances=pred)])
+        with contextlib.redirect_stdout(io.StringIO()):
+            if options:
+                assert metric.evaluate(1) == {}
+                continue
+            with pytest.raises(ValueError, match='no annotations with keypoints to evaluate with; .*format_only=True'):
+                metric.evaluate(1)
+    (record,) = json.loads((tmp_path / 'r.keypoints.json').read_text())
+    assert (record['image_id'], record['category_id'], record['score']) == (1, 7, 0.9)
+    np.testing.assert_allclose(record['keypoints'], [21.5, 20.5, 0.1, 45.5, 29.5, 0.5, -0.5, -0.5, 0.9])
+    assert len(json.loads((tmp_path / 'r.bbox.json').read_text())) == 2
+
+
+@pytest.mark.parametrize('as_crowd', [False, True])
+def test_ignored_annotations_count_unless_they_are_taken_for_crowds(birds, tmp_path, as_crowd, warnings_of):
+    """A second bird, not found: pycocotools overwrites its ``ignore: 1`` by ``iscrowd``."""
+    coco, records = birds
+    second = dict(coco.dataset['annotations'][0], id=9, bbox=[300, 10, 50, 40], ignore=1)
+    second['keypoints'] = [310, 20, 2, 330, 30, 1, 0, 0, 0]
+    coco.dataset['annotations'].append(second)
+    (tmp_path / 'a.json').write_text(json.dumps(coco.dataset))
+    options = dict(sigmas=[0.9] * 3, iou_thrs=[0.5], scale_ranges=[(40, 50)], metric_items=['mAP', 'AR@100'])
+    for _ in range(2):
+        metric = ScaleRangeCocoMetric(
+            str(tmp_path / 'a.json'), ['bbox', 'keypoints'], ignore_as_crowd=as_crowd, **options
+        )
+        found = evaluated(metric, coco, records, ['class_3', 'class_7'], 3)
+    # One of two is found, or one of one; boxes of birds have one more without keypoints.
+    assert found['coco/keypoints_AR'] == found['coco/keypoints_AR_40_50'] == (1 if as_crowd else 0.5)
+    assert found['coco/bbox_AR@100'] == round(((1 / 2 if as_crowd else 1 / 3) + 1) / 2, 3)
+    said = [m for m in warnings_of() if 'ignore: 1' in m]
+    # Once per metric.
+    assert len(said) == (0 if as_crowd else 2)
+    assert all('1 annotations have ignore: 1' in m for m in said)
+
+
+@pytest.mark.parametrize(
+    ('described', 'given', 'said'),
+    [
+        ('coco', None, None),
+        ('other', None, "have the names ['p0', 'p1'"),
+        (None, None, 'have no names'),
+        ('other', [0.1] * 17, None),
+    ],
+)
+def test_cocos_sigmas_for_other_keypoints_are_no_secret(scenes, tmp_path, described, given, said, warnings_of):
+    names = {'coco': list(PERSON_SIGMAS), 'other': [f'p{i}' for i in range(17)], None: None}[described]
+    ann = dict(id=1, image_id=1, category_id=7, bbox=[10, 10, 50, 40], area=1500, iscrowd=0)
+    ann.update(keypoints=[20, 20, 2] * 17, num_keypoints=17)
+    coco = scenes.build_coco([1], [ann], (7,))
+    if names:
+        coco.cats[7]['keypoints'] = names
+    (tmp_path / 'a.json').write_text(json.dumps(coco.dataset))
+    record = dict(image_id=1, category_id=7, box=[10, 10, 60, 50], points=[[20, 20]] * 17, score=0.9)
+    metric = ScaleRangeCocoMetric(str(tmp_path / 'a.json'), 'keypoints', sigmas=given)
+    # Once, however often it is validated.
+    for _ in range(2):
+        assert evaluated(metric, coco, [record], ['class_7'], 17)['coco/keypoints_mAP'] == 1
+    found = [m for m in warnings_of() if 'sigmas' in m]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
 
 
 def test_nothing_detected(birds, tmp_path):
