@@ -68,6 +68,26 @@ def test_masks_are_written_and_drawn(tool, folder, tmp_path):
     assert not (bare / 'results.segm.json').exists()
 
 
+def test_averages_of_views_if_asked(tool, folder, tmp_path):
+    cfg = tiny_mask_rcnn_cfg()
+    model, checkpoint = build_tiny_detector(cfg), tmp_path / 'm.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(CLASSES=CLASSES))), checkpoint)
+    Config(dict(default_scope='mmdet', model=cfg)).dump(tmp_path / 'c.py')
+    args = [str(tmp_path / 'c.py'), str(checkpoint), str(folder), '--factors', '1', '2', '--no-pictures']
+    found = {}
+    for average in (False, True):
+        out = tmp_path / f'out{average}'
+        tool.main([*args, '--device', 'cpu', '--out', str(out), *['--average-masks'] * average])
+        detector = ChipDetector(model, PyramidChips([1.0, 2.0]), average_masks=average).eval()
+        detector.dataset_meta = dict(classes=CLASSES)
+        expected = tool.detect_image(detector, cv2.imread(str(folder / 'a.png'))).pred_instances.masks.numpy()
+        segments = [r for r in json.loads((out / 'results.segm.json').read_text()) if r['image_id'] == 0]
+        found[average] = np.stack([mask_utils.decode(r['segmentation']) for r in segments])
+        assert found[average].sum() > 100 and np.array_equal(found[average], expected)
+    boxes = [json.loads((tmp_path / f'out{average}' / 'results.json').read_text()) for average in (False, True)]
+    assert boxes[0] == boxes[1] and (found[True] != found[False]).any()
+
+
 def test_mask_head_is_left_out_if_asked():
     cfg = tiny_mask_rcnn_cfg()
     whole = Config(dict(model=cfg, data_preprocessor=dict(type='X')))

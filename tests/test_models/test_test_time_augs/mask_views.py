@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.hub import get_config
 
 from mmisn.models.detectors import ChipDetector
 from mmisn.models.test_time_augs import ScaleRangeTTAModel
@@ -82,4 +83,30 @@ def cascade_cfg():
         stage.reg_class_agnostic = True
     head.mask_head = [copy.deepcopy(head.mask_head) for _ in range(2)]
     cfg.train_cfg.rcnn = [copy.deepcopy(cfg.train_cfg.rcnn) for _ in range(2)]
+    return cfg
+
+
+def shipped_fpn_cfg():
+    """The Mask R-CNN that mmdet ships, around a thin ResNet-18, with fewer classes and proposals."""
+    cfg = get_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py').model
+    cfg.backbone.update(depth=18, base_channels=8, init_cfg=None)
+    cfg.neck.in_channels = [8, 16, 32, 64]
+    return _with_fewer(cfg)
+
+
+def shipped_c4_cfg():
+    """The one without FPN, whose box and mask head share a stage of the ResNet; all of a ResNet-18."""
+    cfg = get_config('mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py').model
+    cfg.backbone.update(depth=18, init_cfg=None)
+    cfg.rpn_head.update(in_channels=256, feat_channels=64)
+    head = cfg.roi_head
+    head.shared_head.depth = 18
+    head.bbox_roi_extractor.out_channels = 256
+    head.bbox_head.in_channels = head.mask_head.in_channels = 512
+    return _with_fewer(cfg)
+
+
+def _with_fewer(cfg):
+    cfg.roi_head.bbox_head.num_classes = cfg.roi_head.mask_head.num_classes = 3
+    cfg.test_cfg.rpn.update(nms_pre=100, max_per_img=50)
     return cfg

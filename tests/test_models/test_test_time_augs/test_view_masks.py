@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from mask_views import CHIPS, SHAPE, FixedChips, cascade_cfg, data_of, run, run_both, views_of, whole
+from mask_views import (
+    CHIPS,
+    SHAPE,
+    FixedChips,
+    cascade_cfg,
+    data_of,
+    run,
+    run_both,
+    shipped_c4_cfg,
+    shipped_fpn_cfg,
+    views_of,
+    whole,
+)
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
 from mmisn.models.detectors import ChipDetector
@@ -30,7 +42,16 @@ def test_one_view_is_the_plain_detector(image, cfg, class_agnostic):
     heads = cfg.roi_head.mask_head
     for head in heads if isinstance(heads, list) else [heads]:
         head.class_agnostic = class_agnostic
-    detector = build_tiny_detector(cfg)
+    _assert_one_view_is_the_plain_detector(build_tiny_detector(cfg), image)
+
+
+@pytest.mark.parametrize(('cfg', 'spread'), [(shipped_fpn_cfg, 30), (shipped_c4_cfg, 1)])
+def test_one_view_is_the_plain_detector_that_mmdet_ships(image, cfg, spread):
+    # No two scores are the same: ties would be sorted otherwise.
+    _assert_one_view_is_the_plain_detector(build_tiny_detector(cfg(), spread=spread), image)
+
+
+def _assert_one_view_is_the_plain_detector(detector, image):
     expected = run(detector, data_of(image))
     assert len(expected) > 20 and expected.masks.dtype == torch.bool and expected.masks.any(dim=(1, 2)).sum() > 10
     for merged in run_both(detector, image, whole(), **PLAIN):
@@ -52,6 +73,21 @@ def test_a_mirrored_view_gives_mirrored_masks(image, cfg):
         # A mask that was not mirrored with its box would differ in most places.
         widths = mirrored.masks.any(dim=1).sum(dim=1)
         assert widths.max() > 10
+
+
+@pytest.mark.parametrize('average', [False, True])
+def test_a_mirrored_image_has_mirrored_masks(detector, image, average):
+    """Whole views, not flipped and flipped: of the mirrored image they are the same two, the other way round."""
+    flipped = np.ascontiguousarray(image[:, ::-1])
+    options = dict(average_masks=average)
+    plain = run_both(detector, image, whole(), whole(flip=True), **options)
+    mirrored = run_both(detector, flipped, whole(flip=True), whole(), **options)
+    for a, b in zip(plain, mirrored):
+        assert a.view_ids.unique().tolist() == [0, 1] and torch.equal(a.view_ids, b.view_ids)
+        assert torch.equal(a.labels, b.labels) and a.masks.sum() > 1000
+        torch.testing.assert_close(a.scores, b.scores, rtol=1e-4, atol=1e-5)
+        assert (a.masks != b.masks.flip(-1)).sum() <= 0.01 * a.masks.sum()
+        assert (a.masks != b.masks).sum() > 0.1 * a.masks.sum()
 
 
 def _pasted_by_hand(probs, boxes):
