@@ -37,6 +37,7 @@ from mmisn.models.detectors.wrap import (
 )
 from mmisn.models.detectors.wrap_generators import GENERATORS, read_scale_net
 from mmisn.visualization import KeypointVisualizer, draw_picture
+from mmisn.visualization.keypoint_visualizer import KEYPOINT_SCORE_THR
 
 
 @dataclass
@@ -105,6 +106,7 @@ def detect_folder(
     score_thr: float | None = 0.3,
     cfg_options: dict | None = None,
     draw_windows: bool = False,
+    keypoint_thr: float | None = None,
     **views: Any,
 ) -> Summary:
     """Detect on all pictures of a folder, or on a single one.
@@ -121,6 +123,8 @@ def detect_folder(
         score_thr: Draw detections with a higher score; ``None`` draws no pictures. The results hold all.
         cfg_options: Changes to the config.
         draw_windows: Whether pictures show the chips that were looked into.
+        keypoint_thr: Draw keypoints with at least this score; by default the ``keypoint_score_thr`` of the config's
+            visualizer, else 0.2.
         **views: Arguments of ``wrap_in_chip_detector``.
 
     Raises:
@@ -140,7 +144,10 @@ def detect_folder(
     root = Path(folder).parent if Path(folder).is_file() else folder
     names = [p.relative_to(root).as_posix() for p in pictures]
     ids = Ids(names, model.dataset_meta['classes'], ann_file)
-    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), score_thr, draw_windows)
+    if keypoint_thr is None:
+        keypoint_thr = (cfg.get('visualizer') or {}).get('keypoint_score_thr', KEYPOINT_SCORE_THR)
+    visualizer = KeypointVisualizer(name='detect', keypoint_score_thr=keypoint_thr)
+    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), visualizer, score_thr, draw_windows)
 
 
 def _detect_all(
@@ -148,11 +155,11 @@ def _detect_all(
     pictures: dict[str, Path],
     ids: Ids,
     out: Path,
+    visualizer: KeypointVisualizer,
     score_thr: float | None,
     draw_windows: bool = False,
 ) -> Summary:
     summary, results, images = Summary(), dict(bbox=[]), []
-    visualizer = KeypointVisualizer(name='detect')
     visualizer.dataset_meta = model.dataset_meta
     keypoint_offset = model.dataset_meta.get('keypoint_offset', 0.0)
     out.mkdir(parents=True, exist_ok=True)
@@ -223,6 +230,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--flip', action=argparse.BooleanOptionalAction, help='look at mirrored views as well')
     parser.add_argument('--score-thr', type=float, default=0.3, help='for the pictures (default: %(default)s)')
+    parser.add_argument(
+        '--keypoint-thr',
+        type=float,
+        help="draw keypoints with at least this score (default: that of the config's visualizer, else 0.2)",
+    )
     parser.add_argument('--no-pictures', action='store_true', help='write the json files only')
     parser.add_argument('--batch-size', type=int, help='views of equal size that are computed together')
     parser.add_argument('--max-pixels', type=int, help='cut larger views into overlapping tiles of so many pixels')
@@ -283,6 +295,7 @@ def main(argv: list[str] | None = None) -> None:
             None if args.no_pictures else args.score_thr,
             args.cfg_options,
             args.draw_windows,
+            args.keypoint_thr,
             **views,
         )
     except (ValueError, FileNotFoundError) as error:

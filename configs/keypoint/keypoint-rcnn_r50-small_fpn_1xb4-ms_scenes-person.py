@@ -14,3 +14,6 @@ model = dict(
         ),
     )
 )
+
+# A score is the probability of one of 56x56 cells.
+visualizer = dict(keypoint_score_thr=0.05)

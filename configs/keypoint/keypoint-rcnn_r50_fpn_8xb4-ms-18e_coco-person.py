@@ -6,3 +6,6 @@ _base_ = [
     '../_base_/tta/multi-scale.py',
     '../_base_/runtime_keypoint.py',
 ]
+
+# A score is the probability of one of 56x56 cells.
+visualizer = dict(keypoint_score_thr=0.05)

@@ -23,6 +23,8 @@ LIMB_COLORS = (
     (23, 190, 207),
 )
 
+KEYPOINT_SCORE_THR = 0.2
+
 
 def drawn_parts(
     keypoints: np.ndarray, shown: np.ndarray, links: Sequence[Sequence[int]]
@@ -63,7 +65,9 @@ class KeypointVisualizer(DetLocalVisualizer):
         name: Name of the instance.
         *args: Further arguments of ``DetLocalVisualizer``.
         keypoint_score_thr: Predicted keypoints with a lower score are not drawn, nor are their limbs; keypoints with a
-            negative score, those of detections whose class has none, never are.
+            negative score, those of detections whose class has none, never are. The default suits
+            ``OffsetKeypointHead``. The score of ``KeypointRCNNHead`` is the probability of one cell of its map and much
+            smaller: 0.05 there.
         keypoint_radius: Radius of the points in pixels.
         limb_width: Width of the limbs in pixels.
         **kwargs: Arguments of ``DetLocalVisualizer``.
@@ -76,7 +80,7 @@ class KeypointVisualizer(DetLocalVisualizer):
         self,
         name: str = 'visualizer',
         *args: Any,
-        keypoint_score_thr: float = 0.2,
+        keypoint_score_thr: float = KEYPOINT_SCORE_THR,
         keypoint_radius: float = 3.0,
         limb_width: float = 2.0,
         **kwargs: Any,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from config_files import load
-from mmdet.registry import DATASETS, METRICS, MODELS
+from config_files import load, of
+from mmdet.registry import DATASETS, METRICS, MODELS, VISUALIZERS
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 
@@ -16,6 +16,15 @@ KEYPOINTS = [
     'keypoint/isn-offset-keypoint-rcnn_r18-small_fpn_1xb8_scenes-person.py',
 ]
 OWN_HEAD = 'keypoint/keypoint-rcnn_r50-small_fpn_1xb4-ms_scenes-person.py'
+
+
+@of(person='-person')
+def test_pictures_show_keypoints_of_either_head(file):
+    """0.2 of the visualizer is far above what one of 56x56 cells gets."""
+    cfg = load(file)
+    head = cfg.model.get('detector', cfg.model).roi_head.keypoint_head.type
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, name=file))
+    assert visualizer.keypoint_score_thr == {'OffsetKeypointHead': 0.2, 'KeypointRCNNHead': 0.05}[head]
 
 
 @pytest.fixture(scope='module')

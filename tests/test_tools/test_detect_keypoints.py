@@ -73,10 +73,8 @@ def keypoint_cfg():
     return cfg
 
 
-def test_pictures_of_a_folder(tool, tmp_path, monkeypatch):
+def test_pictures_of_a_folder(tool, tmp_path):
     """As a keypoint detector and as one in a ChipDetector: its keypoints are written and drawn."""
-    # Scores of this head, one cell of a map, are low in a detector that is not trained.
-    monkeypatch.setattr(tool, 'KeypointVisualizer', lambda name: KeypointVisualizer(name, keypoint_score_thr=1e-6))
     cfg = keypoint_cfg()
     model = build_tiny_detector(cfg)
     (tmp_path / 'in').mkdir()
@@ -85,13 +83,26 @@ def test_pictures_of_a_folder(tool, tmp_path, monkeypatch):
     wrapped = dict(type='ChipDetector', detector=cfg, generator=generator)
     bare = {**META, 'skeleton_links': []}
     pictures = {}
-    for name, whole, meta in (('plain', cfg, META), ('wrapped', wrapped, META), ('no limbs', wrapped, bare)):
+    # Scores of this head, one cell of a map, are low in a detector that is not trained. The config's threshold counts,
+    # the option more.
+    of_config = dict(type='KeypointVisualizer', keypoint_score_thr=1e-6)
+    cases = (
+        ('plain', cfg, META, of_config, None),
+        ('wrapped', wrapped, META, None, 1e-6),
+        ('no limbs', wrapped, bare, of_config, None),
+        ('nothing', wrapped, META, of_config, 0.9),
+        ('default', wrapped, META, None, None),
+    )
+    for name, whole, meta, visualizer, threshold in cases:
         torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), tmp_path / 'm.pth')
         views = dict(levels=[2.0]) if whole is cfg else {}
-        config, out = Config(dict(default_scope='mmdet', model=whole)), tmp_path / name
-        tool.detect_folder(config, tmp_path / 'm.pth', tmp_path / 'in', out, device='cpu', score_thr=0.5, **views)
+        config, out = Config(dict(default_scope='mmdet', model=whole, visualizer=visualizer)), tmp_path / name
+        options = dict(device='cpu', score_thr=0.5, keypoint_thr=threshold, **views)
+        tool.detect_folder(config, tmp_path / 'm.pth', tmp_path / 'in', out, **options)
         pictures[name] = cv2.imread(str(out / 'pictures' / 'a.png')).astype(int)
     assert np.array_equal(pictures['plain'], pictures['wrapped'])
+    assert np.array_equal(pictures['nothing'], pictures['default'])
+    assert (pictures['nothing'] != pictures['no limbs']).any()
     found = [r for r in json.loads((tmp_path / 'plain' / 'results.keypoints.json').read_text()) if r['score'] > 0.5]
     assert len(found) > 0
     # Where limbs alone make a difference: along the line from the first keypoint of an object to another.
