@@ -137,6 +137,7 @@ class CropChip(BaseTransform):
     - flip
     - flip_direction
     - chip_is_cropped
+    - gts_in_original (bool): whether annotations, loaded later, stay in original pixels; test pipelines load them then
 
     Args:
         interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``area``.
@@ -161,6 +162,7 @@ class CropChip(BaseTransform):
         results['flip'] = chip.flip
         results['flip_direction'] = 'horizontal' if chip.flip else None
         results['chip_is_cropped'] = True
+        results['gts_in_original'] = 'gt_bboxes' not in results
         if 'gt_bboxes' in results:
             self._crop_objects(results, chip)
         return results

@@ -19,6 +19,7 @@ META_KEYS = (
     'chip',
     'scale_range',
     'flip_indices',
+    'gts_in_original',
 )
 
 
@@ -26,8 +27,9 @@ META_KEYS = (
 class PackInstanceInputs(PackDetInputs):
     """``PackDetInputs`` whose meta information includes the view: its chip and its scale range.
 
-    The range-aware heads and the merging of views read ``chip`` and ``scale_range`` from there, and ``flip_indices`` of
-    keypoints. Keypoints are packed beside boxes and masks.
+    The range-aware heads and the merging of views read ``chip`` and ``scale_range`` from there, ``flip_indices`` of
+    keypoints, and ``gts_in_original``, whether ground truth is in original pixels. Keypoints are packed beside boxes
+    and masks.
 
     Required Keys:
 

@@ -130,8 +130,9 @@ class ScaleRangeTTAModel(BaseTTAModel):
         views = [(chip, s.pred_instances) for chip, s in zip(chips, samples)]
         merged = DetDataSample(metainfo=metainfo_of_image(first.metainfo))
         merged.set_metainfo(dict(num_views=len(chips), view_pixels=sum(c.num_pixels for c in chips)))
-        if 'chip' not in first.metainfo:
-            # mmdet's test pipelines load annotations after resizing: they are in original pixels. A chip's need not be.
+        if 'chip' not in first.metainfo or first.get('gts_in_original'):
+            # mmdet's test pipelines load annotations after resizing: they are in original pixels. Those that were
+            # loaded before a chip was cropped are the chip's.
             for name in ('gt_instances', 'ignored_instances'):
                 if name in first:
                     setattr(merged, name, getattr(first, name))

@@ -9,6 +9,7 @@ from mmisn.structures import Chip, ScaleRange, ViewFilter, is_range_list
 _VIEW_KEYS = (
     'chip',
     'chip_is_cropped',
+    'gts_in_original',
     'scale_range',
     'mask_request',
     'pad_shape',

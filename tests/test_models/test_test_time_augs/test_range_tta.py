@@ -207,6 +207,32 @@ def test_each_view_is_told_its_range_in_its_own_pixels():
     assert model.module.ranges == [(16, 560), (5, 20)]
 
 
+@pytest.mark.parametrize('loaded_first', [False, True])
+def test_ground_truth_of_the_pyramid(loaded_first):
+    """Test pipelines load annotations after cropping: they are the image's, to be drawn beside what is found."""
+    crop, load = dict(type='CropChip'), dict(type='LoadAnnotations', with_bbox=True)
+    steps = [load, crop] if loaded_first else [crop, load]
+    image = np.zeros((80, 100, 3), np.uint8)
+    info = dict(img=image, img_id=0, img_shape=(80, 100), ori_shape=(80, 100), height=80, width=100)
+    info['instances'] = [dict(bbox=[10, 20, 30, 60], bbox_label=0, ignore_flag=i) for i in (0, 1)]
+    inputs, samples = [], []
+    for factor in (2.0, 0.5):
+        views = dict(type='GenerateChips', generator=dict(type='PyramidChips', factors=[factor]))
+        packed = Compose([views, *steps, dict(type='PackInstanceInputs')])(dict(info))
+        inputs.append([packed['inputs']])
+        samples.append([packed['data_samples']])
+    model = ScaleRangeTTAModel(_Seen(), view_test_cfg=None)
+    (merged,) = model.test_step(dict(inputs=inputs, data_samples=samples))
+    assert merged.img_shape == (80, 100) and 'gts_in_original' not in merged
+    if loaded_first:
+        # They are the view's: at half the size for the last.
+        assert 'gt_instances' not in merged and 'ignored_instances' not in merged
+        assert samples[-1][0].gt_instances.bboxes.numpy().tolist() == [[5, 10, 15, 30]]
+        return
+    for rows in (merged.gt_instances, merged.ignored_instances):
+        assert rows.bboxes.numpy().tolist() == [[10, 20, 30, 60]]
+
+
 def test_gaps_between_views_are_named_once():
     model = ScaleRangeTTAModel(_Seen(), scale_range=(16, 40), view_test_cfg=None)
     # [16, 40] is [4, 10] at factor 4 and [16, 40] at factor 1.
