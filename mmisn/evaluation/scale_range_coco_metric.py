@@ -59,8 +59,8 @@ class ScaleRangeCocoMetric(CocoMetric):
     Where ``CocoMetric`` gives up when nothing at all was detected, every key is there with its proper value: 0 where
     there are objects, -1 where there are none.
 
-    pycocotools overwrites ``ignore`` of an annotation by ``iscrowd``, so that ``ignore: 1`` counts as missed where it is
-    not found. A warning says how many there are; ``ignore_as_crowd`` ignores them as ``CocoKeypointDataset`` does.
+    pycocotools overwrites ``ignore`` of an annotation by ``iscrowd``, so that ``ignore: 1`` counts as missed where it
+    is not found. A warning says how many there are; ``ignore_as_crowd`` ignores them as ``CocoKeypointDataset`` does.
 
     Args:
         ann_file: Annotation file; needed for ``keypoints``.
@@ -252,9 +252,10 @@ class ScaleRangeCocoMetric(CocoMetric):
         described = [self._coco_api.cats[c].get('keypoints') for c in cat_ids]
         names = next(filter(None, described), None)
         if list(names or ()) != list(PERSON_SIGMAS):
+            found = f'the names {list(names)}' if names else 'no names'
             self._warn_once(
-                f'the {len(PERSON_SIGMAS)} keypoints have {f"the names {names}" if names else "no names"}, not those of '
-                "COCO's person, but are evaluated with its sigmas: give ScaleRangeCocoMetric sigmas=[...], or use "
+                f"the {len(PERSON_SIGMAS)} keypoints have {found}, not those of COCO's person, but are "
+                'evaluated with its sigmas: give ScaleRangeCocoMetric sigmas=[...], or use '
                 "CocoKeypointDataset, which knows the skeleton's"
             )
 

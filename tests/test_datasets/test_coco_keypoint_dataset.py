@@ -218,13 +218,10 @@ def test_classes_must_be_in_the_order_of_the_file(bird_folder, bird_cfg, inner_c
 
 def test_no_class_is_in_the_file(bird_folder, inner_cfg):
     folder = bird_folder([(0, 2, BOX, keypoints(GOOD))])
-    for changes in (dict(metainfo=dict(classes=('mouse',))), dict(metainfo=None)):
-        classes = ('mouse',) if changes['metainfo'] else ('person',)
-        match = (
-            rf"annotations.json has the categories \['ship', 'car', 'bird'\], the dataset the classes \['{classes[0]}"
-        )
+    for metainfo, name in ((dict(classes=('mouse',)), 'mouse'), (None, 'person')):
+        match = rf"annotations.json has the categories \['ship', 'car', 'bird'\], the dataset the classes \['{name}'\]"
         with pytest.raises(ValueError, match=match):
-            DATASETS.build(inner_cfg(folder, type='CocoKeypointDataset', test_mode=True, **changes))
+            DATASETS.build(inner_cfg(folder, type='CocoKeypointDataset', test_mode=True, metainfo=metainfo))
 
 
 def test_images_without_annotations(bird_folder, inner_cfg):
