@@ -112,10 +112,13 @@ def _check_masks(
         num_ignored += is_object and remark in useless
     if num_objects and num_ignored == num_objects:
         counts = '; '.join(f'{number} {remark}' for remark, number in remarks.items())
-        raise ValueError(
-            f'{ann_file} has no mask to train on, but the pipeline loads masks: {counts}. Load boxes alone '
-            '(with_mask=False, and a detector without mask head), or give the annotations a "segmentation"'
+        way_out = (
+            'LoadAnnotations(poly2mask=True) takes run-length masks'
+            if RUN_LENGTH in remarks
+            else 'Load boxes alone (with_mask=False, and a detector without mask head), or give the annotations a '
+            '"segmentation"'
         )
+        raise ValueError(f'{ann_file} has no mask to train on, but the pipeline loads masks: {counts}. {way_out}')
     return dict(remarks)
 
 

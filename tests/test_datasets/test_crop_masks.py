@@ -1,15 +1,23 @@
 """Masks in ``CropChip``: polygons, run-length codes and crowds from annotation to view."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from mmdet.datasets.transforms import LoadAnnotations
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmdet.structures.mask import BitmapMasks, PolygonMasks, mask_target
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import pseudo_collate
 from pycocotools import mask as mask_utils
 
+from mmisn.datasets import ChipDataset
 from mmisn.datasets.transforms import CropChip
 from mmisn.datasets.transforms.masks import crop_masks
 from mmisn.structures import Chip
+from mmisn.testing.detectors import build_tiny_detector, tiny_mask_rcnn_cfg
 
+ISN_MASKS = Path(__file__).resolve().parents[2] / 'configs/isn/isn-mask-rcnn_r50_fpn_8xb4-18e_coco.py'
 HEIGHT, WIDTH = 60, 80
 CROWD = (np.random.default_rng(1).random((HEIGHT, WIDTH)) > 0.7).astype(np.uint8)
 SQUARE = [20.0, 10, 44, 10, 44, 34, 20, 34]
@@ -87,3 +95,49 @@ def test_no_masks():
         cut = crop_masks(none, chip)
         assert type(cut) is type(none) and (len(cut), cut.height, cut.width) == (0, 120, 100)
         assert cut.to_ndarray().shape == (0, 120, 100)
+
+
+def _training_data(coco_folder, inner_cfg, poly2mask):
+    """Chips at factor 4 of a triangle whose long side is no row or column of pixels; the config's own pipeline."""
+    triangle = [10, 10, 60, 10, 60, 50]
+    crowd = dict(iscrowd=1, segmentation=dict(size=[60, 80], counts=[1000, 9, 3791]))
+    annotations = [(0, 0, [10, 10, 50, 40], dict(segmentation=[triangle])), (0, 1, [5, 40, 30, 15], crowd)]
+    folder = coco_folder([(80, 60)], annotations)
+    pipeline = Config.fromfile(ISN_MASKS).train_dataloader.dataset.pipeline
+    assert pipeline[1] == dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False)
+    pipeline[1].poly2mask = poly2mask
+    generator = dict(type='CoverChips', factors=(4.0,), scale_range=(16, 560), chip_size=576)
+    return ChipDataset(inner_cfg(folder), generator, pipeline, cache_dir='', flip_prob=0, num_procs=1)
+
+
+def test_polygons_reach_the_mask_loss_and_targets_are_finer_than_blocks_of_pixels(coco_folder, inner_cfg):
+    chips = {poly2mask: _training_data(coco_folder, inner_cfg, poly2mask) for poly2mask in (False, True)}
+    samples = {k: v[0]['data_samples'] for k, v in chips.items()}
+    masks = samples[False].gt_instances.masks
+    assert isinstance(masks, PolygonMasks) and isinstance(samples[True].gt_instances.masks, BitmapMasks)
+    assert all(len(s.gt_instances) == len(s.ignored_instances) == 1 for s in samples.values())
+    chip = samples[False].chip
+    assert chip.factors == (4.0, 4.0) and chip == samples[True].chip
+    ((polygon,),) = masks.masks
+    corners = chip.points_to_view(np.array([[10.0, 10], [60, 10], [60, 50]]))
+    np.testing.assert_allclose(polygon.reshape(-1, 2), corners, rtol=1e-12)
+    # One RoI, a cell of its mask one view pixel, on the long side y = 10 + 0.8 (x - 10) of the original.
+    left, top = chip.points_to_view(np.array([[35.0, 30.0]]))[0] - 14
+    y, x = np.mgrid[:28, :28] + 0.5
+    (x1, y1), (x3, y3) = corners[0], corners[2]
+    truth = y + top < y1 + (x + left - x1) * (y3 - y1) / (x3 - x1)
+    roi = [torch.tensor([[left, top, left + 28, top + 28]], dtype=torch.float32)]
+    wrong = {}
+    for poly2mask, sample in samples.items():
+        target = mask_target(roi, [torch.tensor([0])], [sample.gt_instances.masks], ConfigDict(mask_size=28))[0]
+        wrong[poly2mask] = int((target.numpy().astype(bool) != truth).sum())
+    assert wrong[False] <= 14 < 28 <= wrong[True]
+    cfg = tiny_mask_rcnn_cfg()
+    cfg.data_preprocessor.pad_mask = True
+    model = build_tiny_detector(cfg).train()
+    torch.manual_seed(0)
+    data = model.data_preprocessor(pseudo_collate([chips[False][0]] * 2), True)
+    assert data['data_samples'][0].gt_instances.masks.to_ndarray().shape[1:] == data['inputs'].shape[2:]
+    loss = model(**data, mode='loss')['loss_mask']
+    loss.backward()
+    assert loss.isfinite() and loss > 0 and model.roi_head.mask_head.conv_logits.weight.grad.abs().sum() > 0
