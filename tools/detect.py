@@ -5,7 +5,7 @@
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --factors 2 --max-pixels 1000000 --overlap 64
     python tools/detect.py CONFIG CHECKPOINT FOLDER --out work_dirs/found --generator recursive --scale-net NET_CONFIG \
         NET_CHECKPOINT --window-range 0 225 --batch-size 8 --draw-windows
-    python tools/detect.py CONFIG CHECKPOINT PICTURE.jpg --out work_dirs/found
+    python tools/detect.py CONFIG CHECKPOINT PICTURE.jpg --out work_dirs/found --compare
 
 Writes ``results.json`` (COCO detections), for detectors with masks or keypoints also ``results.segm.json`` or
 ``results.keypoints.json``, ``images.json`` (COCO images and categories, to which the ids refer) and annotated pictures.
@@ -33,10 +33,11 @@ from mmisn.models.detectors.wrap import (
     build_chip_detector,
     detect_image,
     restrict_classes,
+    whole_image_alone,
     wrap_in_chip_detector,
 )
-from mmisn.models.detectors.wrap_generators import GENERATORS, read_scale_net
-from mmisn.visualization import KeypointVisualizer, draw_picture
+from mmisn.models.detectors.wrap_generators import GENERATORS, read_scale_net, test_level
+from mmisn.visualization import KeypointVisualizer, draw_picture, put_side_by_side
 from mmisn.visualization.keypoint_visualizer import KEYPOINT_SCORE_THR
 
 
@@ -107,6 +108,7 @@ def detect_folder(
     cfg_options: dict | None = None,
     draw_windows: bool = False,
     keypoint_thr: float | None = None,
+    compare: bool = False,
     **views: Any,
 ) -> Summary:
     """Detect on all pictures of a folder, or on a single one.
@@ -125,6 +127,8 @@ def detect_folder(
         draw_windows: Whether pictures show the chips that were looked into.
         keypoint_thr: Draw keypoints with at least this score; by default the ``keypoint_score_thr`` of the config's
             visualizer, else 0.2.
+        compare: Whether pictures show, to the left, what the detector finds in the whole picture alone: at the level
+            of the generator, else at the size at which the config tests, else as it is.
         **views: Arguments of ``wrap_in_chip_detector``.
 
     Raises:
@@ -147,7 +151,8 @@ def detect_folder(
     if keypoint_thr is None:
         keypoint_thr = (cfg.get('visualizer') or {}).get('keypoint_score_thr', KEYPOINT_SCORE_THR)
     visualizer = KeypointVisualizer(name='detect', keypoint_score_thr=keypoint_thr)
-    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), visualizer, score_thr, draw_windows)
+    alone = whole_image_alone(model, test_level(cfg) or 1.0) if compare else None
+    return _detect_all(model, dict(zip(names, pictures)), ids, Path(out), visualizer, score_thr, draw_windows, alone)
 
 
 def _detect_all(
@@ -158,6 +163,7 @@ def _detect_all(
     visualizer: KeypointVisualizer,
     score_thr: float | None,
     draw_windows: bool = False,
+    alone: torch.nn.Module | None = None,
 ) -> Summary:
     summary, results, images = Summary(), dict(bbox=[]), []
     visualizer.dataset_meta = model.dataset_meta
@@ -187,7 +193,13 @@ def _detect_all(
             summary.megapixels += sample.view_pixels / 1e6
             summary.scale_net_megapixels += sample.get('scale_net_pixels', 0) / 1e6
             if score_thr is not None:
-                draw_picture(visualizer, pixels, sample, score_thr, out / 'pictures' / name, draw_windows)
+                target = out / 'pictures' / name
+                draw_picture(visualizer, pixels, sample, score_thr, target, draw_windows)
+                if alone is not None:
+                    before = target.with_stem(f'{target.stem}_without')
+                    draw_picture(visualizer, pixels, detect_image(alone, pixels, str(path)), score_thr, before)
+                    put_side_by_side([before, target], target)
+                    before.unlink()
     summary.num_detections = len(results['bbox'])
     for kind, entries in results.items():
         (out / ('results.json' if kind == 'bbox' else f'results.{kind}.json')).write_text(json.dumps(entries))
@@ -258,6 +270,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--match', action='store_true', help='keep boxes of windows that agree with the predicted scale'
     )
     parser.add_argument('--draw-windows', action='store_true', help='draw the chips that were looked into, too')
+    parser.add_argument(
+        '--compare', action='store_true', help='draw to the left what the detector finds in the whole picture alone'
+    )
     parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
     parser.add_argument('--classes', nargs='+', help='report these classes only')
     parser.add_argument('--ann', help='COCO json whose image and category ids the results get')
@@ -296,6 +311,7 @@ def main(argv: list[str] | None = None) -> None:
             args.cfg_options,
             args.draw_windows,
             args.keypoint_thr,
+            args.compare,
             **views,
         )
     except (ValueError, FileNotFoundError) as error:

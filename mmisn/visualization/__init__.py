@@ -1,5 +1,5 @@
 from .chip_picture import ChipView, draw_chips
-from .detection_picture import draw_picture
+from .detection_picture import draw_picture, put_side_by_side
 from .keypoint_visualizer import KeypointVisualizer
 from .object_states import best_states, count_states, object_states
 from .recursion_strip import RecursionStep, draw_recursion
@@ -37,6 +37,7 @@ __all__ = [
     'rule_of_generator',
     'rule_of_pipeline',
     'see_scales',
+    'put_side_by_side',
     'spell_mean',
     'spread',
     'write_csv',

@@ -1,6 +1,7 @@
 """An image with its detections, enlarged where it is small."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
@@ -45,3 +46,17 @@ def draw_picture(
         image_wh = (pixels.shape[1], pixels.shape[0])
         image = draw_windows(image, sample.chips, image_wh, sample.get('chips_are_windows'))
     visualizer.add_datasample(target.name, image, drawn, draw_gt=False, pred_score_thr=score_thr, out_file=str(target))
+
+
+def put_side_by_side(pictures: Sequence[Path], target: Path, gap: int = 12) -> None:
+    """Write pictures of equal size beside each other, from left to right, with white between them.
+
+    Args:
+        pictures: Files.
+        target: File to write; it may be one of them.
+        gap: Pixels between two pictures.
+    """
+    images = [mmcv.imread(str(path)) for path in pictures]
+    white = np.full((len(images[0]), gap, 3), 255, np.uint8)
+    parts = [part for image in images for part in (image, white)][:-1]
+    mmcv.imwrite(np.concatenate(parts, axis=1), str(target))

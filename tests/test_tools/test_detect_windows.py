@@ -13,7 +13,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from mmisn.chips import FocusChips, GridChips, RecursiveChips
-from mmisn.models.detectors.wrap import restrict_classes, wrap_in_chip_detector
+from mmisn.models.detectors.wrap import restrict_classes, whole_image_alone, wrap_in_chip_detector
 from mmisn.models.detectors.wrap_generators import read_scale_net
 from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
 
@@ -93,6 +93,35 @@ def test_recursive_by_the_command_line(tool, files, tmp_path, capsys):
     # Around the bright object in the middle, a square of 44 px.
     assert xs.max() + 1 - xs.min() == pytest.approx(44 * zoom, abs=8)
     assert xs.min() / zoom < 60 and xs.max() / zoom > 70 and ys.min() / zoom < 40 and ys.max() / zoom > 48
+
+
+def test_with_and_without_side_by_side(tool, files, tmp_path):
+    """To the left the whole picture alone, at the generator's level; to the right what is drawn without --compare."""
+    arguments = [files['cfg'], files['ckpt'], str(tmp_path / 'in'), '--device', 'cpu', '--score-thr', '0.02']
+    recursive = ['--generator', 'recursive', '--scale-net', files['net'], files['net_ckpt'], '--draw-windows']
+    recursive += ['--generator-options', 'window=64', 'max_rescales=1', 'rule.threshold=0.5']
+    tool.main([*arguments, *recursive, '--compare', '--out', str(tmp_path / 'both')])
+    tool.main([*arguments, *recursive, '--out', str(tmp_path / 'with')])
+    # The size at which the config tests.
+    tool.main([*arguments, '--factors', '192x144', '--out', str(tmp_path / 'without')])
+    both, right, left = (cv2.imread(str(tmp_path / n / 'pictures' / 'a.png')) for n in ('both', 'with', 'without'))
+    assert [p.name for p in (tmp_path / 'both' / 'pictures').iterdir()] == ['a.png']
+    assert both.shape[1] == left.shape[1] + 12 + right.shape[1] and (both[:, left.shape[1] :][:, :12] == 255).all()
+    np.testing.assert_array_equal(both[:, : left.shape[1]], left)
+    np.testing.assert_array_equal(both[:, -right.shape[1] :], right)
+    assert (left != right).any()
+
+
+def test_what_stands_without_windows(files):
+    model = built(files)
+    model.dataset_meta = dict(classes=CLASSES)
+    restrict_classes(model, ['bird'])
+    alone = whole_image_alone(model)
+    assert alone.detector is model.detector and alone.scale_net is None and alone.dataset_meta is model.dataset_meta
+    assert [c.size_wh for c in alone.generator.views((128, 96))] == [(192, 144)]
+    assert alone.view_filters.classes == (2,) and alone.view_filters.edge_margin is None
+    assert alone.nms == model.nms and alone.max_per_img == model.max_per_img
+    assert isinstance(model.generator, RecursiveChips)
 
 
 def test_grid_and_focus(tool, files, tmp_path):

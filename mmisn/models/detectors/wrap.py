@@ -17,10 +17,11 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mmisn._class_names import class_names_of_checkpoint, other_class_names
-from mmisn.chips import level_name
+from mmisn.chips import PyramidChips, level_name
 from mmisn.chips.levels import Level, build_levels
-from mmisn.structures import is_range_list
+from mmisn.structures import ViewFilter, is_range_list
 
+from .chip_detector import ChipDetector
 from .wrap_generators import check_generator, default_window_range, generator_cfg, test_level
 
 DEFAULT_LEVELS = (1.0, 2.0)
@@ -334,6 +335,28 @@ def restrict_classes(model: nn.Module, names: Sequence[str]) -> None:
     model.view_filters = filters if several else filters[0]
     if model.window_filter is not None:
         model.window_filter = replace(model.window_filter, classes=labels)
+
+
+def whole_image_alone(model: nn.Module, level: Level = 1.0) -> ChipDetector:
+    """A ``ChipDetector`` of the same detector, merge and classes that looks at the whole image and at nothing else.
+
+    Args:
+        model: A ``ChipDetector``; it is left as it is.
+        level: Of the view, where the model's generator has none for the whole image.
+    """
+    level = getattr(model.generator, 'level', level)
+    of_model = model.view_filters[0] if isinstance(model.view_filters, list) else model.view_filters
+    alone = ChipDetector(
+        model.detector,
+        PyramidChips([level]),
+        view_filter=ViewFilter(classes=of_model.classes),
+        nms=model.nms,
+        max_per_img=model.max_per_img,
+        view_test_cfg=None,  # opened already
+        interpolation=model.interpolation,
+    )
+    alone.dataset_meta = model.dataset_meta
+    return alone.to(next(model.detector.parameters()).device).eval()
 
 
 def detect_image(model: nn.Module, pixels: np.ndarray, name: str = '') -> DetDataSample:
