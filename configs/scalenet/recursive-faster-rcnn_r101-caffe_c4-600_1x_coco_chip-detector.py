@@ -6,7 +6,7 @@ _base_ = [
 
 model = dict(_delete_=True, detector=_base_.model, **_base_.chip_detectors['recursive'])
 # All sizes of Table 6 times 0.75, but for ScaleNet's.
-model['generator'].update(level=(1000, 600), window=300, margin=24)
+model['generator'].update(level=(1000, 600), window=450, margin=38)
 model['window_filter'].update(scale_range=(0, 169), edge_margin=6)
 visualizer = dict(type='WindowVisualizer')
 custom_hooks = [dict(type='ViewCostHook')]

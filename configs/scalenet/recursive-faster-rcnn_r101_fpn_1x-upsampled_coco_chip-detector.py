@@ -5,6 +5,8 @@ _base_ = [
 ]
 
 model = dict(_delete_=True, detector=_base_.model, **_base_.chip_detectors['recursive'])
+# As it was fine-tuned.
+model['interpolation'] = 'bilinear'
 visualizer = dict(type='WindowVisualizer')
 custom_hooks = [dict(type='ViewCostHook')]
 

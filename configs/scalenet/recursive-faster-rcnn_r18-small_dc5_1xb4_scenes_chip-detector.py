@@ -1,4 +1,4 @@
-# Small profile of Table 5, no FPN: ScaleNet's windows, rescaled at most twice, NMS as the detector's.
+# Small profile of Table 5, no FPN: ScaleNet's windows, NMS as the detector's.
 _base_ = [
     '../baselines/faster-rcnn_r18-small_dc5_1xb4_scenes.py',
     '../_base_/chip_detectors/scalenet_scenes.py',

@@ -1,10 +1,12 @@
-# Small profile, fine-tuned on up-sampled images: ScaleNet's windows, rescaled at most twice, NMS as the detector's.
+# Small profile, fine-tuned on up-sampled images: ScaleNet's windows, NMS as the detector's.
 _base_ = [
     './faster-rcnn_r18-small_fpn_1xb4-upsampled_scenes.py',
     '../_base_/chip_detectors/scalenet_scenes.py',
 ]
 
 model = dict(_delete_=True, detector=_base_.model, **_base_.chip_detectors['recursive'])
+# As it was fine-tuned.
+model['interpolation'] = 'bilinear'
 visualizer = dict(type='WindowVisualizer')
 custom_hooks = [*_base_.custom_hooks, dict(type='ViewCostHook')]
 

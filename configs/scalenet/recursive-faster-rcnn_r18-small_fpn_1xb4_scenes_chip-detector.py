@@ -1,4 +1,4 @@
-# Small profile: ScaleNet's windows, rescaled at most twice, NMS as the detector's.
+# Small profile: ScaleNet's windows, NMS as the detector's.
 _base_ = [
     '../baselines/faster-rcnn_r18-small_fpn_1xb4_scenes.py',
     '../_base_/chip_detectors/scalenet_scenes.py',

@@ -225,7 +225,7 @@ def test_window_range_by_the_command_line(tool, files, tmp_path, capsys):
     chosen = [*arguments, '--generator', 'recursive', '--scale-net', files['net'], files['net_ckpt']]
     tool.main([*chosen, '--window-range', '3', '30'])
     printed = capsys.readouterr().out
-    assert "windows: half of the level's short side; each reports scales in (3.0, 30.0) view px" in printed
+    assert "windows: three quarters of the level's short side; each reports scales in (3.0, 30.0) view px" in printed
     with pytest.raises(SystemExit, match="generator 'grid' does not take a window_range"):
         tool.main([*arguments, '--generator', 'grid', '--window-range', '0', '30'])
     with pytest.raises(SystemExit, match="generator 'pyramid' does not take a window_range"):

@@ -199,7 +199,7 @@ def _window_range(window_range: Any, scale_range: Any, settings: ViewSettings) -
 
 def _spell_windows(generator: dict, window_range: Any) -> str:
     window, margin = generator['window'], generator['margin']
-    size = "half of the level's short side" if window is None else f'{window} px'
+    size = "three quarters of the level's short side" if window is None else f'{window} px'
     inner = '' if margin is None else f', margin {margin} px'
     scales = 'all scales' if window_range is None else f'scales in {window_range} view px'
     return f'windows: {size}{inner}; each reports {scales}'
