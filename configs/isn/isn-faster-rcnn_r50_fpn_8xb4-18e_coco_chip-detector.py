@@ -10,6 +10,7 @@ model = dict(
     generator=dict(type='PyramidChips', factors=_base_.factors),
     scale_range=_base_.scale_range,
 )
+custom_hooks = [dict(type='ViewCostHook')]
 
 # The raw image: chips are cut in the detector.
 test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'Resize']
