@@ -7,7 +7,8 @@ Tests as ``mim test mmdet CONFIG --checkpoint CHECKPOINT --tta`` does. Writes to
 advice), ``diagnosis.csv`` (counts), ``diagnosis.png`` and ``objects.csv`` (a row per object). The report also tells
 which view reports false positives of which scale, and what they are: second boxes of an object, boxes of an object of
 another class, loose boxes, parts of larger objects or background; ``false_positives.csv`` (counts) and
-``false_positives.png``.
+``false_positives.png``. With ``--keypoints`` it tells, too, how good keypoints are in the annotated boxes, at the
+factor of each view (``keypoints.csv``): are keypoints to blame for a low AP, or boxes?
 """
 
 import argparse
@@ -27,6 +28,7 @@ from mmisn.evaluation.diagnosis_summary import (
     octave_rows,
 )
 from mmisn.evaluation.false_positive_summary import count_kinds, kind_count_rows, kind_rows, kind_rows_of_views
+from mmisn.evaluation.keypoint_diagnosis import TrueBoxKeypoints, diagnose_keypoints, octave_means
 from mmisn.visualization import markdown_table, write_csv
 from mmisn.visualization.false_positive_plot import plot_false_positives
 from mmisn.visualization.view_diagnosis_plot import plot_diagnosis
@@ -39,6 +41,9 @@ FALSE_POSITIVES = """\
 Detections of the merged result with a score of at least {}, by their own scale. True: matched with an object; twice: a
 better detection has it; other class: fits an object of another class; loose: overlaps one of its class, but fits badly;
 part: lies in a larger object of any class; background: none of these."""
+KEYPOINTS = """\
+Mean object keypoint similarity (OKS) of the keypoints that the head puts into the annotated boxes, by scale of the
+object and factor of the view. Where these are high and the keypoint AP is not, boxes are to blame."""
 
 
 def write_diagnosis(diagnosis: Diagnosis, out: str | Path, title: str, anchor: float | None = None) -> str:
@@ -93,6 +98,25 @@ def write_false_positives(diagnosis: Diagnosis, out: Path, title: str, edges: np
     return '\n'.join(lines + [f'- {sentence}' for sentence in advise_on_false_positives(table, views)])
 
 
+def write_keypoints(found: TrueBoxKeypoints, out: str | Path, anchor: float) -> str:
+    """Write the table of keypoints in the annotated boxes.
+
+    Args:
+        found: What was found.
+        out: Folder of the diagnosis, whose report gets the table as well.
+        anchor: An edge of the octaves, original px.
+
+    Returns:
+        The report in Markdown.
+    """
+    header, rows = octave_means(found, anchor)
+    write_csv(Path(out) / 'keypoints.csv', header, rows)
+    report = '\n'.join(['', '## Keypoints in the annotated boxes', '', KEYPOINTS, '', markdown_table(header, rows)])
+    with open(Path(out) / 'diagnosis.md', 'a') as file:
+        file.write(report + '\n')
+    return report
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(description='Tell which view of a multi-scale test found or missed each object')
@@ -115,6 +139,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='PX',
         help="original px, one of the octaves' edges (default: the smallest lower bound of a view's range, else 1)",
     )
+    parser.add_argument('--keypoints', action='store_true', help='look at keypoints in the annotated boxes, too')
     parser.add_argument('--device', help='default: cuda:0 if there is one, else cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value pairs that change the config')
     return parser.parse_args(argv)
@@ -130,6 +155,10 @@ def main(argv: list[str] | None = None) -> None:
         thresholds = (args.iou_thr, args.score_thr, args.max_images, args.fp_score_thr)
         diagnosis = diagnose(cfg, args.checkpoint, device, *thresholds)
         print(write_diagnosis(diagnosis, args.out, f'{Path(args.config).stem}', args.octave_edge))
+        if args.keypoints:
+            factors = sorted(set(np.round(diagnosis.views.factors, 3).tolist()))
+            found = diagnose_keypoints(cfg, args.checkpoint, factors, device, args.max_images)
+            print(write_keypoints(found, args.out, args.octave_edge or octave_anchor(diagnosis.views.bounds)))
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         raise SystemExit(f'error: {error}') from error
     print(

@@ -63,8 +63,8 @@ class _Subimage:
 def default_window(image_wh: tuple[int, int], level: Level) -> int:
     """Three quarters of a level's short side; the paper does not state W for photographs.
 
-    Larger windows cut fewer objects and show more around them, smaller ones cost less: on synthetic scenes three quarters
-    found more small objects than a half (``configs/scalenet/README.md``).
+    Larger windows cut fewer objects and show more around them, smaller ones cost less: on synthetic scenes three
+    quarters found more small objects than a half (``configs/scalenet/README.md``).
 
     Args:
         image_wh: Width and height of the image.

@@ -137,12 +137,16 @@ def build_recorder(cfg: Config | ConfigDict, checkpoint: str | Path, device: str
     elif kind != 'ScaleRangeTTAModel':
         raise ValueError(f'tta_model is a {kind}; ScaleRangeTTAModel and DetTTAModel can be diagnosed')
     recorder = ViewRecorder(module=copy.deepcopy(cfg.model), **kwargs)
-    _load(recorder.module, checkpoint)
+    load_whole(recorder.module, checkpoint)
     return revert_sync_batchnorm(recorder).to(device).eval()
 
 
-def _load(module: torch.nn.Module, checkpoint: str | Path) -> None:
-    """Load weights wholly; mmengine would only warn of missing ones, and a diagnosis of random weights looks real."""
+def load_whole(module: torch.nn.Module, checkpoint: str | Path) -> None:
+    """Load weights wholly; mmengine would only warn of missing ones, and a diagnosis of random weights looks real.
+
+    Raises:
+        RuntimeError: If the checkpoint lacks weights or does not fit.
+    """
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     weights = {re.sub(r'^module\.', '', k): v for k, v in content.get('state_dict', content).items()}
     # A shape that does not fit raises by itself.

@@ -17,6 +17,7 @@ from mmengine.dataset import pseudo_collate
 from pycocotools.coco import COCO
 
 from mmisn.evaluation.diagnosis_run import diagnose, objects_of_annotations
+from mmisn.evaluation.keypoint_diagnosis import TrueBoxKeypoints
 from mmisn.models.test_time_augs import ScaleRangeTTAModel
 from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
 
@@ -283,3 +284,18 @@ def test_errors(tool, tested, tmp_path):
     plain.pop('tta_pipeline')
     plain.dump(tmp_path / 'plain.py')
     fails('plain.py has no tta_pipeline; take a _base_ file of configs/_base_/tta', config=str(tmp_path / 'plain.py'))
+
+
+def test_keypoints_are_added_to_the_report(tool, tmp_path):
+    (tmp_path / 'diagnosis.md').write_text('what was there\n')
+    found = TrueBoxKeypoints((0.5, 2.0), np.array([10.0, 30.0]), np.array([[0.25, 0.5], [0.75, 1.0]]))
+    report = tool.write_keypoints(found, tmp_path, 8.0)
+    assert '## Keypoints in the annotated boxes' in report and '| 8-16' in report
+    assert (tmp_path / 'diagnosis.md').read_text() == f'what was there\n{report}\n'
+    rows = list(csv.reader((tmp_path / 'keypoints.csv').open()))
+    assert rows[0] == ['scale, px', 'objects', 'x0.5', 'x2']
+    assert rows[1:] == [
+        ['8-16', '1', '0.250', '0.500'],
+        ['16-32', '1', '0.750', '1.000'],
+        ['all', '2', '0.500', '0.750'],
+    ]
