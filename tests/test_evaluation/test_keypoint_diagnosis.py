@@ -1,14 +1,11 @@
 """Keypoints in annotated boxes: OKS against pycocotools, and annotations that a tiny detector itself has made."""
 
 import json
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import build_coco
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from pycocotools.cocoeval import COCOeval
@@ -23,15 +20,27 @@ from mmisn.evaluation.keypoint_diagnosis import (
 from mmisn.structures import Chip, crop_resample
 from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
 
-sys.path.append(str(Path(__file__).parents[1] / 'test_models' / 'test_roi_heads'))
-from keypoint_detectors import keypoint_cfg  # noqa: E402
-
 SIGMAS = (0.03, 0.05, 0.08)
 BOXES = np.array([[8.0, 6.0, 40.0, 70.0], [50.0, 20.0, 66.0, 36.0]])
 OFFSET = 0.5
 
 
-def test_oks_is_that_of_pycocotools():
+def keypoint_cfg():
+    """Config of a tiny detector of one class with the light keypoint head."""
+    cfg = tiny_faster_rcnn_cfg(1)
+    cfg.roi_head.type = 'KeypointRoIHead'
+    cfg.roi_head.keypoint_roi_extractor = dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=(22, 16), sampling_ratio=0),
+        out_channels=16,
+        featmap_strides=[4, 8, 16, 32],
+    )
+    head = dict(type='OffsetKeypointHead', num_convs=2, in_channels=16, conv_out_channels=32, num_keypoints=3)
+    cfg.roi_head.keypoint_head = head
+    return cfg
+
+
+def test_oks_is_that_of_pycocotools(scenes):
     rng = np.random.default_rng(0)
     truth = np.concatenate([rng.uniform(0, 90, (6, 3, 2)), rng.integers(0, 3, (6, 3, 1))], axis=-1)
     truth[:, 0, 2] = 2
@@ -48,7 +57,7 @@ def test_oks_is_that_of_pycocotools():
         dict(gts[0], id=i + 1, keypoints=k.ravel().tolist(), score=1 - i / 10, num_keypoints=3)
         for i, k in enumerate(scored)
     ]
-    evaluator = COCOeval(build_coco([1], gts), build_coco([1], found), 'keypoints')
+    evaluator = COCOeval(scenes.build_coco([1], gts), scenes.build_coco([1], found), 'keypoints')
     evaluator.params.kpt_oks_sigmas = np.array(SIGMAS)
     evaluator._prepare()
     ours = object_keypoint_similarity(predicted, truth, areas, SIGMAS)
@@ -58,7 +67,7 @@ def test_oks_is_that_of_pycocotools():
 
 @pytest.fixture(scope='module')
 def detector():
-    return build_tiny_detector(keypoint_cfg('offset'), spread=3.0).eval()
+    return build_tiny_detector(keypoint_cfg(), spread=3.0).eval()
 
 
 @pytest.fixture(scope='module')
@@ -113,7 +122,7 @@ def files(detector, pixels, tmp_path):
         keypoint_offset=OFFSET,
         test_mode=True,
     )
-    cfg = dict(default_scope='mmdet', model=keypoint_cfg('offset'), test_dataloader=dict(dataset=dataset))
+    cfg = dict(default_scope='mmdet', model=keypoint_cfg(), test_dataloader=dict(dataset=dataset))
     return Config(cfg), tmp_path / 'w.pth'
 
 
