@@ -48,11 +48,15 @@ def test_detector(file):
     assert hasattr(model.detector.roi_head, 'mask_head') == (name['method'] == 'mask')
     assert model.detector.neck is not None if name['neck'] == 'fpn' else not model.detector.with_neck
     assert (model.scale_net is not None) == (name['rule'] in ('recursive', 'focus'))
-    if name['soft'] or name['isn']:
+    if name['soft'] or name['rule'] in ('focus', 'pyramid'):
         assert model.nms['type'] == 'soft_nms' and model.nms['method'] == 'gaussian'
     else:
         # The detector's own threshold, 0.5 in all of them.
         assert model.nms == dict(type='nms', iou_threshold=0.5)
+    assert model.max_per_img == (100 if name['rule'] in ('focus', 'pyramid') else 300)
+    # Around a detector that has seen enlarged pictures, as these were enlarged.
+    enlarges = name['rule'] in ('grid', 'recursive') and not (name['upsampled'] or name['isn'])
+    assert model.interpolation == ('bicubic' if enlarges else 'bilinear')
 
 
 @pytest.mark.parametrize('file', [f for f in DETECTORS if not tokens(f)['isn']])
@@ -71,9 +75,13 @@ def test_windows(file):
     name, model = tokens(file), build(file)
     share = (0.4 if name['data'] == 'scenes' else 1.0) * (0.75 if name['size'] else 1.0)
     rule, settings = model.generator.settings.rule, model.generator.settings
-    assert (rule.small, rule.large, rule.threshold, rule.magnification) == ((1,), (), 0.3, 2.0)
-    assert model.generator.max_rescales == 2
-    assert settings.size == pytest.approx(400 * share)
+    # The scenes' net weighs small objects; their pictures are seen at x1.67 already.
+    threshold, rescales = (0.4, 1) if name['data'] == 'scenes' else (0.3, 2)
+    assert (rule.small, rule.large, rule.threshold, rule.magnification) == ((1,), (), threshold, 2.0)
+    assert model.generator.max_rescales == rescales
+    assert settings.size == 0.75 * model.generator.level[1] and settings.size == pytest.approx(600 * share)
+    assert settings.margin == pytest.approx(50 * share, abs=0.5)
+    assert settings.min_pixels == (round(16 * share**2) if name['data'] == 'scenes' else 16)
     # Boxes of class 1 and 2 are kept: up to the bound of ScaleNet's class 2, in the detector's pixels.
     net_px = model.generator.look[1] / model.generator.level[1]
     upper = model.window_filter.scale_range.upper
