@@ -158,7 +158,7 @@ def test_the_networks_of_masks_and_keypoints(data):
     """Tables 8 and 9: three networks each with multi-scale training and ISN, and Mask R-CNN's keypoint head once."""
 
     def networks(**wanted):
-        found = [tokens(f) for f in files_of(data=data, **wanted)]
+        found = [tokens(f) for f in files_of(data=data, chip_detector=False, **wanted)]
         return sorted(f['backbone'].removesuffix('-small') + (f['dcn'] or '') for f in found)
 
     for method in ('mask-rcnn', 'offset-keypoint-rcnn'):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.registry import init_default_scope
 
 from mmisn.datasets import SceneConfig, make_scenes
 from mmisn.experiments.budget import BUDGETS, budget_options, schedule_options
@@ -16,6 +17,7 @@ from mmisn.experiments.tables import ROOT, find_table
 from mmisn.experiments.trials import row_trials
 
 PLAIN = 'configs/baselines/faster-rcnn_r18-small_fpn_1xb4_scenes.py'
+ISN = 'configs/isn/isn-faster-rcnn_r18-small_fpn_1xb8_scenes.py'
 TUNED = 'configs/scalenet/faster-rcnn_r18-small_fpn_1xb4-upsampled_scenes.py'
 AREAS = 'configs/scalenet/scalenet_mobilenetv2-small_areas6_1xb8_scenes.py'
 OCTAVES = 'configs/scalenet/scalenet_mobilenetv2-small_octaves_1xb8_scenes.py'
@@ -46,6 +48,7 @@ def trials_of(table, data, out, budget='table', names=None):
 def table6(scenes, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
+        init_default_scope('mmdet')  # as ablate does; ISN's chips are planned
         return trials_of('scalenet-table6', scenes, tmp_path_factory.mktemp('out'))
 
 
@@ -56,8 +59,8 @@ def options_of(command):
 # Trainings and their shares of the budget.
 
 
-def test_the_rows_of_table6_share_three_trainings(table6):
-    """The detector, its fine-tuning and ScaleNet, by key; nothing is trained twice."""
+def test_the_rows_of_table6_share_four_trainings(table6):
+    """The detector, its fine-tuning, ISN's and ScaleNet, by key; nothing is trained twice."""
     assert list(table6) == [
         'Faster R-CNN',
         'Faster R-CNN with Grid-Rescale',
@@ -68,12 +71,16 @@ def test_the_rows_of_table6_share_three_trainings(table6):
         'Faster R-CNN Fine-tuned',
         'Faster R-CNN Fine-tuned with Recursive-ScaleNet',
         'Faster R-CNN Fine-tuned with Recursive-ScaleNet (soft-NMS)',
+        'ISN, one view',
+        'ISN, one view, with Recursive-ScaleNet',
     ]
     configs = {t.key: t.config for trial in table6.values() for t in trial.trainings}
-    assert sorted(configs.values()) == sorted([PLAIN, TUNED, AREAS])
-    assert len({trial.key for trial in table6.values()}) == 9
-    # Whole, half and 0.7 of 8 x 136,640 px per image: 8 and 4 epochs of 427x320 px, 18 of 205x205 px.
+    assert sorted(configs.values()) == sorted([PLAIN, TUNED, AREAS, ISN])
+    assert len({trial.key for trial in table6.values()}) == 11
+    # Whole, half and 0.7 of 8 x 136,640 px per image: 8 and 4 epochs of 427x320 px, 18 of 205x205 px. ISN's follow from
+    # the chips.
     epochs = {t.config: t.epochs for trial in table6.values() for t in trial.trainings}
+    assert epochs.pop(ISN) > 0
     assert epochs == {PLAIN: 8, TUNED: 4, AREAS: round(0.7 * 8 * 136_640 / 205**2)} and epochs[AREAS] == 18
 
 
@@ -83,7 +90,7 @@ def test_what_is_needed_comes_first(table6):
     assert tuned.trainings[0] == plain.training == tuned.training.start
     (job,) = make_jobs(list(table6.values()), None, Path('results'), 0)
     trained = [step.command[3] for step in job.steps if step.name == 'train']
-    assert trained == [PLAIN, AREAS, TUNED] and [step.name for step in job.steps].count('test') == 9
+    assert trained == [PLAIN, AREAS, TUNED, ISN] and [step.name for step in job.steps].count('test') == 11
     # By itself a fine-tuned row is preceded by all that it needs.
     (job,) = make_jobs([tuned], None, Path('results'), 0)
     assert [s.command[3] if s.name == 'train' else s.name for s in job.steps] == [PLAIN, TUNED, AREAS, 'test']

@@ -170,19 +170,19 @@ def built(files, **options):
 @pytest.mark.parametrize(
     ('level', 'image_wh', 'window', 'margin'),
     [
-        # As in the configs: 400 and 32 at 800 px, 160 and 13 at 320 px, whatever the picture.
-        ((1333, 800), (640, 480), 400, 32),
-        ((1333, 800), (2000, 300), 400, 32),
-        ((533, 320), (640, 480), 160, 13),
+        # Three quarters, and 8 % of that: 600 and 48 at 800 px, 240 and 19 at 320 px, whatever the picture.
+        ((1333, 800), (640, 480), 600, 48),
+        ((1333, 800), (2000, 300), 600, 48),
+        ((533, 320), (640, 480), 240, 19),
         # A factor's short side is the picture's.
-        (1.0, (640, 480), 240, 19),
-        (2.0, (480, 640), 480, 38),
+        (1.0, (640, 480), 360, 29),
+        (2.0, (480, 640), 720, 58),
         # Four times the edge margin of 2 px at least; no window below 64 px.
-        ((192, 144), (128, 96), 72, 8),
+        ((192, 144), (128, 96), 108, 9),
         (1.0, (2000, 20), 64, 8),
     ],
 )
-def test_window_is_half_of_the_short_side(files, level, image_wh, window, margin):
+def test_window_is_three_quarters_of_the_short_side(files, level, image_wh, window, margin):
     generator = built(files, levels=[level]).generator
     settings = generator.settings_of(image_wh)
     assert (settings.size, settings.margin) == (window, margin)
@@ -193,7 +193,7 @@ def test_window_is_half_of_the_short_side(files, level, image_wh, window, margin
     [
         (dict(window=200), None, 200, 16),
         (dict(window=200, margin=0), None, 200, 0),
-        (dict(margin=5), None, 72, 5),
+        (dict(margin=5), None, 108, 5),
         (dict(window=200), 8, 200, 32),
         (dict(window=200), 50, 200, 49),
     ],
@@ -239,7 +239,7 @@ def test_windows_report_nothing_beyond_their_range(tool, files, tmp_path):
     options = dict(device='cpu', score_thr=None, generator='recursive', scale_net=net, nms=None, max_per_img=10_000)
     results = []
     for name, upper in (('all', float('inf')), ('some', 50)):
-        once = dict(window_range=(0, upper), generator_options=dict(max_rescales=1))
+        once = dict(window_range=(0, upper), generator_options=dict(max_rescales=1, window=72))
         tool.detect_folder(*places, tmp_path / name, **once, **options)
         results.append(json.loads((tmp_path / name / 'results.json').read_text()))
     everything, some = ({tuple(r['bbox']) for r in found} for found in results)
