@@ -61,13 +61,21 @@ def plot_curve(title: str, rows: Sequence[ReportRow], columns: Mapping[str, str]
         # A row alone is named in the legend.
         style = dict(marker='o', label=name) if len(points) > 1 else dict(marker='*', ls='none', ms=12, label=name)
         axis.errorbar(x, y, xerr=dx, yerr=dy, capsize=3, **style)
-        for label, point in zip(labels, means) if len(points) > 1 else ():
+        for label, point in zip(short_labels(labels), means) if len(points) > 1 else ():
             axis.annotate(label, point, xytext=(4, -9), textcoords='offset points', fontsize='x-small')
     _finish(axis, columns, curve)
     figure.suptitle(title, fontsize='medium', wrap=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return True
+
+
+def short_labels(labels: Sequence[str]) -> list[str]:
+    """Labels without the words between commas that all of them begin with, but at least the last word of each."""
+    words = [label.split(', ') for label in labels]
+    while all(len(w) > 1 for w in words) and len({w[0] for w in words}) == 1:
+        words = [w[1:] for w in words]
+    return [', '.join(w) for w in words]
 
 
 def _finish(axis: Any, columns: Mapping[str, str], curve: Curve) -> None:

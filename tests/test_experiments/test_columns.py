@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mmisn.experiments.columns import Curve, column_digits, column_values
-from mmisn.experiments.curve import curve_points
+from mmisn.experiments.curve import curve_points, short_labels
 from mmisn.experiments.report import costs_of, markdown, write_report
 from mmisn.experiments.report_row import ReportRow
 from mmisn.experiments.table_rows import Entry, Row, Source
@@ -67,6 +67,13 @@ def test_points_of_a_curve():
     np.testing.assert_allclose(means, [0.6, 44])
     np.testing.assert_allclose(spreads, [np.std([0.5, 0.7], ddof=1), np.sqrt(2)])
     np.testing.assert_allclose(found['sweep'][0][2], 0)
+
+
+def test_labels_say_what_differs():
+    assert short_labels(['one, a, 1', 'one, a, 2']) == ['1', '2']
+    assert short_labels(['one, a', 'one, b, 2']) == ['a', 'b, 2']
+    assert short_labels(['one', 'one, b']) == ['one', 'one, b']
+    assert short_labels(['one, a', 'two, a']) == ['one, a', 'two, a']
 
 
 def test_the_curve_is_drawn_beside_the_table(tmp_path):
