@@ -59,7 +59,7 @@ def tilings(draw):
     return image_wh, level, draw(st.integers(400, 20000)), overlap
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(tilings())
 def test_tiles(tiling):
     image_wh, level, max_pixels, overlap = tiling
@@ -93,7 +93,7 @@ def test_tiles(tiling):
         assert max(tiles[0].size_wh) <= 2 * min(tiles[0].size_wh)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(tilings(), st.integers(0, 2**32 - 1))
 def test_an_object_up_to_the_overlap_lies_whole_in_some_tile(tiling, seed):
     image_wh, level, max_pixels, overlap = tiling
