@@ -32,7 +32,8 @@ class ScaleRangeAssigner(MaxIoUAssigner):
         ignore_thr: A prior is ignored when this overlap with any ignored object is strictly greater, as in SNIP and
             SNIPER. In [0, 1).
         **kwargs: Further arguments of ``MaxIoUAssigner``. ``ignore_iof_thr`` may only be -1 (off), so that configs that
-            inherit it from a base config can be used.
+            inherit it from a base config can be used. ``iou_calculator`` is a ``ColumnwiseBboxOverlaps2D`` if it is not
+            named: mmdet's numbers, sooner.
 
     Raises:
         ValueError: If an option is unknown, ``ignore_thr`` is outside [0, 1), or the parent's own way to ignore is
@@ -59,6 +60,7 @@ class ScaleRangeAssigner(MaxIoUAssigner):
             )
         if 'ignore_wrt_candidates' in kwargs:
             raise ValueError('ignore_wrt_candidates has no effect here: choose ignore_overlap and ignore_thr')
+        kwargs.setdefault('iou_calculator', dict(type='ColumnwiseBboxOverlaps2D'))
         super().__init__(pos_iou_thr, neg_iou_thr, **kwargs)
         self.ignore_overlap = ignore_overlap
         self.ignore_thr = ignore_thr
