@@ -1,4 +1,4 @@
-"""Measure planning, loading, pixels, merging and masks, each against a yardstick in the same run, and print one table.
+"""Measure planning, loading, pixels, assigning, merging and masks, each against a yardstick in the same run; one table.
 
 python tools/benchmark.py all --out work_dirs/benchmark
 python tools/benchmark.py planning merging --rounds 20
@@ -25,6 +25,7 @@ import mmisn  # noqa: F401  registers everything, as custom_imports does
 from mmisn.testing.benchmarks import (
     CocoFolder,
     Row,
+    assigning,
     find_coco_folder,
     loading,
     masks,
@@ -38,7 +39,7 @@ from mmisn.testing.benchmarks import (
     write_coco_like,
 )
 
-SECTIONS = ('planning', 'loading', 'pixels', 'merging', 'masks')
+SECTIONS = ('planning', 'loading', 'pixels', 'assigning', 'merging', 'masks')
 # Needs a trained detector; ``all`` has it where there is one.
 WINDOWS = 'windows'
 # Needs a detector and SAHI.
@@ -100,6 +101,7 @@ def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, conso
         planning=lambda: planning.jobs(folder if real else None, args.rounds),
         loading=lambda: loading.jobs(folder, args.rounds, args.with_step),
         pixels=lambda: pixels.jobs(folder),
+        assigning=lambda: assigning.jobs(args.rounds),
         merging=lambda: merging.jobs(args.rounds),
         masks=lambda: masks.jobs(folder, args.rounds),
         windows=lambda: windows.jobs(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import DATASETS
+from mmengine.structures import InstanceData
 
 from mmisn.chips import CoverChips
 from mmisn.datasets import ChipDataset
@@ -17,6 +18,7 @@ from mmisn.testing.benchmarks import (
     CocoFolder,
     Row,
     Target,
+    assigning,
     coco_like,
     find_coco_folder,
     interleaved,
@@ -289,6 +291,19 @@ def test_the_merging_yardstick_gives_the_same_detections():
     torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=1e-5)
     torch.testing.assert_close(ours.bboxes, theirs.bboxes, rtol=0, atol=1e-2)
     assert [len(view) for view in views] == [400] * 5
+
+
+def test_the_assigning_yardstick_assigns_the_same():
+    anchors = assigning.anchors_of_chip()
+    # Three anchors at each place of five levels.
+    assert len(anchors) == 3 * (144**2 + 72**2 + 36**2 + 18**2 + 9**2)
+    priors = InstanceData(priors=anchors)
+    valid = InstanceData(bboxes=torch.tensor([[100.0, 90, 160, 170]]), labels=torch.tensor([79]))
+    ignored = InstanceData(bboxes=torch.tensor([[300.0, 300, 420, 430]]))
+    results = {name: a.assign(priors, valid, ignored) for name, a in assigning.assigners().items()}
+    assert set(results['ours'].gt_inds.unique().tolist()) == {-1, 0, 1}
+    for field in ('gt_inds', 'labels', 'max_overlaps'):
+        assert torch.equal(getattr(results['ours'], field), getattr(results['mmdet'], field))
 
 
 def test_sniper_boxes_fit_its_chips():

@@ -29,17 +29,22 @@ def box_overlaps(boxes1: Tensor, boxes2: Tensor, mode: str = 'iou', eps: float =
     """
     if mode not in MODES:
         raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
-    left1, top1, right1, bottom1 = boxes1.unbind(dim=-1)
-    # Columns of their own, since what the loop runs along has to be contiguous.
-    left2, top2, right2, bottom2 = boxes2.t().contiguous()
-    width = torch.minimum(right1[:, None], right2).sub_(torch.maximum(left1[:, None], left2)).clamp_(min=0)
-    height = torch.minimum(bottom1[:, None], bottom2).sub_(torch.maximum(top1[:, None], top2)).clamp_(min=0)
+    # The longer ones along the last dimension, which the loop runs along.
+    if len(boxes1) > len(boxes2):
+        return _overlaps(boxes2, boxes1, 'union' if mode == 'iou' else 'columns', eps).t()
+    return _overlaps(boxes1, boxes2, 'union' if mode == 'iou' else 'rows', eps)
+
+
+def _overlaps(rows: Tensor, columns: Tensor, divisor: str, eps: float) -> Tensor:
+    left1, top1, right1, bottom1 = rows.t()[:, :, None]
+    left2, top2, right2, bottom2 = columns.t().contiguous()
+    width = torch.minimum(right1, right2).sub_(torch.maximum(left1, left2)).clamp_(min=0)
+    height = torch.minimum(bottom1, bottom2).sub_(torch.maximum(top1, top2)).clamp_(min=0)
     intersection = width.mul_(height)
-    area1 = ((right1 - left1) * (bottom1 - top1))[:, None]
-    if mode == 'iof':
-        return intersection.div_(area1.clamp(min=eps))
-    area2 = (right2 - left2) * (bottom2 - top2)
-    return intersection.div_((area1 + area2).sub_(intersection).clamp_(min=eps))
+    area1, area2 = (right1 - left1) * (bottom1 - top1), (right2 - left2) * (bottom2 - top2)
+    if divisor == 'union':
+        return intersection.div_((area1 + area2).sub_(intersection).clamp_(min=eps))
+    return intersection.div_((area1 if divisor == 'rows' else area2).clamp(min=eps))
 
 
 @TASK_UTILS.register_module()
