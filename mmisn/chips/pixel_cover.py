@@ -64,7 +64,7 @@ def cover_pixels(pixels: np.ndarray, whole: Chip, grid: CoverGrid) -> list[Chip]
     occupied = _occupied_cells(pixels, whole.size_wh, cell, grid.context)
     if not occupied.any():
         return []
-    rectangles = _regions(occupied, -(-grid.min_size // cell))
+    rectangles = _regions(occupied, whole.size_wh, cell, grid.min_size)
     rectangles, cost = _merged(rectangles, whole.size_wh, cell, grid.overhead)
     if cost >= whole.num_pixels + grid.overhead:
         return [whole]
@@ -88,15 +88,18 @@ def _occupied_cells(pixels: np.ndarray, size_wh: tuple[int, int], cell: int, con
     return counts.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
 
 
-def _regions(occupied: np.ndarray, min_cells: int) -> np.ndarray:
-    """(R, 4) bounding rectangles in cells (x1, y1, x2, y2) of connected cells, none shorter than ``min_cells``."""
+def _regions(occupied: np.ndarray, size_wh: tuple[int, int], cell: int, min_size: int) -> np.ndarray:
+    """(R, 4) bounding rectangles in cells (x1, y1, x2, y2) of connected cells, none shorter than ``min_size`` px."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(occupied.astype(np.uint8), connectivity=8)
     stats = stats[1:].astype(np.int64)  # the first is the background
     starts, lengths = stats[:, :2], stats[:, 2:4]
-    limits = np.array(occupied.shape[::-1])
-    grown = np.minimum(np.maximum(lengths, min_cells), limits)
+    limits, sizes = np.array(occupied.shape[::-1]), np.array(size_wh)
+    grown = np.minimum(np.maximum(lengths, -(-min_size // cell)), limits)
     starts = np.clip(starts - (grown - lengths) // 2, 0, limits - grown)
-    return np.concatenate((starts, starts + grown), axis=1)
+    ends = starts + grown
+    # The last cell ends where the view does and may be a small part of one.
+    starts -= np.minimum(ends * cell, sizes) - starts * cell < np.minimum(min_size, sizes)
+    return np.concatenate((starts, ends), axis=1)
 
 
 def _costs(rectangles: np.ndarray, size_wh: tuple[int, int], cell: int, overhead: int) -> np.ndarray:

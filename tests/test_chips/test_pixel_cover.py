@@ -39,6 +39,18 @@ def test_short_rectangles_grow_and_stay_inside():
     assert chips == [Chip((0, 0, 112, 112), (112, 112)), Chip((208, 128, 320, 240), (112, 112))]
 
 
+def test_a_part_of_a_cell_at_the_border_is_no_cell():
+    grid = CoverGrid(cell=16, context=0, min_size=100, overhead=0)
+    # Seven cells from 224 on would end after 97 px, at the border of the view.
+    chips = cover_pixels(mark((321, 240), (319, 0, 321, 2)), Chip.full((321, 240)), grid)
+    assert chips == [Chip((208, 0, 321, 112), (113, 112))]
+    # One of a single column of pixels, with cells of 9 px.
+    pixels = mark((1, 97), (0, 95, 1, 96))
+    assert cover_pixels(pixels, Chip.full((1, 97)), CoverGrid(1, 0, 9, 0, max_cells=12)) == [
+        Chip((0, 81, 1, 97), (1, 16))
+    ]
+
+
 def test_level_smaller_than_a_rectangle_is_taken_whole():
     whole = Chip.full((50, 40))
     assert cover_pixels(mark((50, 40), (3, 3, 4, 4)), whole, GRID) == [whole]

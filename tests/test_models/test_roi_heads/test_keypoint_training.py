@@ -28,13 +28,17 @@ def picture():
 def test_one_picture_is_learned(kind, masks, changes):
     """The losses fall, and the best detection has its keypoints within a bin of the RoI features."""
     model = build_tiny_detector(keypoint_cfg(kind, masks=masks, **changes), spread=1.0).train()
-    optim_wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), lr=2e-3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    optim_wrapper = OptimWrapper(optimizer)
 
     def data():
         return dict(inputs=[picture()], data_samples=[sample([BOX], [POINTS], [[2, 2, 2]])])
 
     torch.manual_seed(0)
-    history = [model.train_step(data(), optim_wrapper) for _ in range(60)]
+    history = [model.train_step(data(), optim_wrapper) for _ in range(65)]
+    # Without a lower rate in the end, boxes still jump from step to step, and differ between processors.
+    optimizer.param_groups[0]['lr'] /= 10
+    history += [model.train_step(data(), optim_wrapper) for _ in range(35)]
     history = [{name: value.item() for name, value in h.items() if 'keypoint' in name} for h in history]
     for name, first in history[0].items():
         assert sum(h[name] for h in history[-5:]) / 5 < 0.3 * first, name
