@@ -28,8 +28,11 @@ $(VENV)/.ready: $(STAMP) requirements.txt tools/make_env.sh setup.cfg pyproject.
 demo: env
 	@$(RUN) python tools/demo.py $(DEMO_OPTIONS)
 
+# A file of tests stays in one process, which makes what they share once; the long ones, first in order, start first.
+WORKERS = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: env lint
-	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(TEST_OPTIONS)  # small tensors: threads only wait for each other
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(WORKERS) $(TEST_OPTIONS)  # small tensors: threads only wait for each other
 
 lint: env
 	@$(RUN) ruff check .
