@@ -6,6 +6,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 import mmisn  # noqa: F401  registers everything, as custom_imports does
+from mmisn._config_files import metafiles_read_once
 
 CLASSES = ('ship', 'car', 'bird')
 
@@ -63,6 +64,13 @@ def inner_cfg():
         }
 
     return make
+
+
+@pytest.fixture(scope='session', autouse=True)
+def quick_configs():
+    """Half of the time of all tests would go into mmdet's metafiles."""
+    with metafiles_read_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

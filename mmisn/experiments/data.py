@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmisn._config_files import read_config
 from mmisn.datasets import SceneConfig, make_scenes
 from mmisn.datasets.scenes.config import CLASSES
 
@@ -82,7 +83,7 @@ class Data:
         return str(path)
 
     def _changes(self, config: str) -> dict[str, Any]:
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
         splits = {split: self._split(split) for split in SPLITS}
         train: dict[str, Any] = splits['train']
         for _ in range(inner_dataset_key(cfg).count('.') - 1):

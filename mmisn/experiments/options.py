@@ -21,6 +21,8 @@ from mmengine.registry.root import (
     TRANSFORMS,
 )
 
+from mmisn._config_files import read_config
+
 # Where classes that a config names by ``type`` may be registered.
 REGISTRIES: tuple[Registry, ...] = (
     TRANSFORMS,
@@ -64,7 +66,7 @@ def option_args(options: Mapping[str, Any]) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _from_file(path: str) -> Config:
-    return Config.fromfile(path)
+    return read_config(path)
 
 
 def load_config(path: str) -> Config:
