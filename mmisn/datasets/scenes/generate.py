@@ -50,7 +50,8 @@ def _annotation(obj: SceneObject, config: SceneConfig) -> dict[str, Any]:
         area=int(obj.mask.sum()),
         segmentation=dict(size=list(rle['size']), counts=rle['counts'].decode('ascii')),
         iscrowd=0,
-        drawn_scale=obj.scale_px,
+        # The last digits of exp and log differ between processors; the file, and keys that follow from it, must not.
+        drawn_scale=round(obj.scale_px, 3),
         visible_fraction=obj.visible,
     )
     if obj.keypoints is not None:
@@ -121,7 +122,7 @@ def summarize(annotations: list[dict], unplaced: list, num_images: int, config: 
         objects_per_octave={f'{2.0**o:g}-{2.0 ** (o + 1):g}': octaves[o] for o in sorted(octaves)},
         unplaced=len(unplaced),
         unplaced_per_class=dict(Counter(name for name, _ in unplaced)),
-        largest_unplaced_px=max((scale for _, scale in unplaced), default=None),
+        largest_unplaced_px=max((round(scale, 3) for _, scale in unplaced), default=None),
     )
 
 
