@@ -13,23 +13,29 @@ from torch import Tensor
 from .mask_average import SAME_OBJECT_IOU
 
 
-def average_keypoints_of_views(merged: InstanceData, views: Sequence[InstanceData]) -> Tensor:
+def average_keypoints_of_views(
+    merged: InstanceData, views: Sequence[InstanceData], view_weights: Sequence[float]
+) -> Tensor:
     """Average the keypoints of each merged box over the views that report its object.
 
     Each view but the box's own takes part with one detection: of those of the same class whose IoU with the box is at
     least ``SAME_OBJECT_IOU`` the one with the highest score. A keypoint's weight is its own score, so that a view that
-    does not see it says little of it; where all scores are 0, or there are none, all views count alike.
+    does not see it says little of it (where all scores are 0, or there are none, all count alike), times the weight of
+    the view.
 
     Args:
         merged: ``bboxes`` (M, 4), ``labels``, ``view_ids``, ``keypoints`` (M, K, 2) and optionally ``keypoint_scores``
             (M, K), in pixels of the image. Keypoints of negative score (of classes that have none) stay as they are.
         views: What each view reports, likewise, with ``scores``; they need not come in the order of ``view_ids``, of
             which all detections of a view have the same.
+        view_weights: By ``view_ids``; above 0. Errors of a pixel or a bin are larger in original pixels the smaller a
+            view is: the inverse of their variance is the product of the view's factors.
 
     Returns:
         (M, K, 2) keypoints.
     """
-    weights = _weights(merged)
+    of_views = merged.keypoints.new_tensor(view_weights)
+    weights = _weights(merged) * of_views[merged.view_ids, None]
     total, weight = merged.keypoints * weights[..., None], weights.clone()
     for view in views:
         if len(view) == 0:
@@ -40,7 +46,7 @@ def average_keypoints_of_views(merged: InstanceData, views: Sequence[InstanceDat
         best = torch.where(same, view.scores, -1.0).argmax(dim=1)
         found = same.any(dim=1)
         rows, best = rows[found], best[found]
-        of_view = _weights(view)[best]
+        of_view = _weights(view)[best] * of_views[view.view_ids[0]]
         total[rows] += view.keypoints[best] * of_view[..., None]
         weight[rows] += of_view
     averaged = total / weight[..., None]

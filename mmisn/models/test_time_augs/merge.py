@@ -5,6 +5,7 @@
 Shape shorthand: V views, N detections of a view, M merged detections, H and W height and width of the original image.
 """
 
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 
@@ -81,7 +82,8 @@ def merge_views(
         flip_indices: For each of the K keypoints the one that takes its place in a mirrored object; needed for
             keypoints of flipped views.
         average_keypoints: Average the keypoints of each box over the views that report it, see
-            ``average_keypoints_of_views``, in place of those of the view that found the box.
+            ``average_keypoints_of_views``, each weighted with the product of its view's factors, in place of those of
+            the view that found the box.
 
     Returns:
         The M <= ``max_per_img`` best detections in descending order of score, boxes in pixels of the image. The fields
@@ -101,7 +103,8 @@ def merge_views(
     merged = merged[indices[:max_per_img]]
     merged.scores = scores[:max_per_img]
     if average_keypoints and 'keypoints' in merged:
-        merged.keypoints = average_keypoints_of_views(merged, kept)
+        weights = [math.prod(chip.factors) for chip, _ in views]
+        merged.keypoints = average_keypoints_of_views(merged, kept, weights)
     return merged
 
 

@@ -36,12 +36,12 @@ def iou(a, b):
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def by_hand(merged, views):
+def by_hand(merged, views, view_weights):
     """Loops over everything, in float64."""
     boxes, keypoints, scores = (merged[k].double().numpy() for k in ('bboxes', 'keypoints', 'keypoint_scores'))
     averaged = keypoints.copy()
     for i in range(len(boxes)):
-        parts = [(keypoints[i], scores[i])]
+        parts = [(keypoints[i], scores[i], view_weights[merged.view_ids[i]])]
         for of_view in views:
             same = [
                 j
@@ -52,10 +52,11 @@ def by_hand(merged, views):
             ]
             if same:
                 j = max(same, key=lambda j: of_view.scores[j])
-                parts.append((of_view.keypoints[j].double().numpy(), of_view.keypoint_scores[j].double().numpy()))
+                found = (of_view[k][j].double().numpy() for k in ('keypoints', 'keypoint_scores'))
+                parts.append((*found, view_weights[of_view.view_ids[j]]))
         for k in range(keypoints.shape[1]):
-            weights = [max(s[k], 1e-6) for _, s in parts]
-            averaged[i, k] = sum(w * p[k] for w, (p, _) in zip(weights, parts)) / sum(weights)
+            weights = [max(s[k], 1e-6) * of_view for _, s, of_view in parts]
+            averaged[i, k] = sum(w * p[k] for w, (p, *_) in zip(weights, parts)) / sum(weights)
     return averaged
 
 
@@ -72,9 +73,10 @@ def test_as_by_hand(seed, counts):
         labels = rng.integers(0, 2, count)
         views.append(view(boxes, rng.permutation(count) / 20 + 0.1, labels, keypoints, scores, view_id))
     merged = InstanceData.cat(views)[torch.from_numpy(rng.permutation(sum(counts)))]
-    expected = by_hand(merged, views)
+    view_weights = rng.uniform(0.1, 16, len(views)).tolist()
+    expected = by_hand(merged, views, view_weights)
     before = merged.keypoints.clone()
-    averaged = average_keypoints_of_views(merged, views[::-1])
+    averaged = average_keypoints_of_views(merged, views[::-1], view_weights)
     np.testing.assert_allclose(averaged.numpy(), expected, rtol=1e-4, atol=1e-3)
     assert torch.equal(merged.keypoints, before)
 
@@ -89,8 +91,9 @@ def test_views_of_an_object_share_it_in_the_merge():
     plain = merge_views(list(zip(chips, [first, second])), IMAGE_WH, **keep)
     assert torch.equal(plain.keypoints, first.keypoints)
     merged = merge_views(list(zip(chips, [first, second])), IMAGE_WH, **keep, average_keypoints=True)
-    # Image x of the second view: 140 - 90 = 50 (weight 1.5), 140 - 72 = 68 (0.5), 60; y: 40, 40, 51.
-    torch.testing.assert_close(merged.keypoints, torch.tensor([[[50.5, 40.0], [67, 40], [60, 53]]]))
+    # Image x of the second view, of 4 times the weight: 140 - 90 = 50 (score 1.5), 68 (0.5), 60; y: 40, 40, 51.
+    expected = [[(0.5 * 52 + 6 * 50) / 6.5, 40], [(0.5 * 66 + 2 * 68) / 2.5, 40], [60, (55 + 4 * 51) / 5]]
+    torch.testing.assert_close(merged.keypoints, torch.tensor([expected]))
     assert torch.equal(merged.bboxes, plain.bboxes) and torch.equal(merged.keypoint_scores, plain.keypoint_scores)
 
 
