@@ -28,7 +28,7 @@ $(VENV)/.ready: $(STAMP) requirements.txt tools/make_env.sh setup.cfg pyproject.
 demo: env
 	@$(RUN) python tools/demo.py $(DEMO_OPTIONS)
 
-# A file of tests stays in one process, which makes what they share once; the long ones, first in order, start first.
+# A file of tests stays in one process, which makes what they share once. In their order, so that the long test_cli is not last.
 WORKERS = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: env lint

@@ -17,7 +17,7 @@ def metafiles_read_once() -> Iterator[None]:
     """Meanwhile mmengine reads each metafile of a package once.
 
     For every base config ``mmdet::...`` mmengine looks the file up in mmdet's hundred metafiles, and reads them all
-    anew: half a second, two or three times per config. They do not change while a program runs.
+    anew, several times per config. They do not change while a program runs.
     """
     load = config_utils.load
     config_utils.load = _load_once

@@ -68,7 +68,7 @@ def inner_cfg():
 
 @pytest.fixture(scope='session', autouse=True)
 def quick_configs():
-    """Half of the time of all tests would go into mmdet's metafiles."""
+    """Most of the time of reading a config goes into mmdet's metafiles."""
     with metafiles_read_once():
         yield
 

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from typing import Any
 
 CLASSES = ('person', 'target', 'wheel', 'crate', 'window', 'stairs_sign', 'fence_sign')
-# Raise it whenever a change alters the pictures of an unchanged config: folders made before are then not reused.
+# Raise it whenever a change alters pictures or annotations of an unchanged config: older folders are then not reused.
 GENERATOR_VERSION = 2
 
 

@@ -29,7 +29,6 @@ from ..test_time_augs import (
 )
 from .raw_images import raw_pixels, view_sample
 from .scale_maps import ImageScaleMaps, ScaleMatch, equal_size_batches
-from .view_proposals import ViewProposals
 from .wrapped_checkpoint import CompleteLoadMixin, load_pretrained
 
 
@@ -66,9 +65,6 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         match: Arguments of ``ScaleMatch``, the paper's matching of detections from windows with the predicted scales of
             the whole image; ``None`` for no matching. It needs ``scale_net``.
         average_masks: Average the masks over the views whose range holds the box, see ``average_masks_of_views``.
-        average_keypoints: Average keypoints likewise, see ``average_keypoints_of_views``.
-        view_proposals: Proposals per million pixels that a view of a two-stage detector keeps at most, or the arguments
-            of ``ViewProposals``; ``None`` for as many of each view as of a whole image.
         data_preprocessor: Must leave images raw; ``RawImagePreprocessor`` by default.
         backbone: Not used and to be left empty. mmdet's ``init_detector`` fails on configs without ``model.backbone``;
             ``backbone=dict()`` is for it.
@@ -95,8 +91,6 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         window_filter: Any = None,
         match: Any = None,
         average_masks: bool = False,
-        average_keypoints: bool = False,
-        view_proposals: float | dict | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         backbone: dict | None = None,
         init_cfg: dict | None = None,
@@ -120,8 +114,6 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
             check_level_gaps(levels, [self.view_filters.scale_range] * len(levels))
         self.nms = nms if nms is None else dict(nms)
         self.max_per_img = max_per_img
-        self.average_keypoints = average_keypoints
-        self.view_proposals = ViewProposals.build(view_proposals, self.detector)
         self.batch_size = batch_size
         self.interpolation = interpolation
         open_test_cfg(self.detector, view_test_cfg)
@@ -194,7 +186,6 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
                 self.nms,
                 self.max_per_img,
                 self._flip_indices(sample.metainfo),
-                self.average_keypoints,
             )
             if store is not None:
                 self.view_masks.finish(
@@ -259,11 +250,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
             if self.view_masks is not None:
                 for i, sample in zip(batch, samples):
                     sample.set_metainfo(dict(mask_request=requests[i]))
-            limit = self.view_proposals
-            num_pixels = requests[batch[0]].chip.num_pixels  # the same of all
-            with nullcontext() if limit is None else limit.applied(self.detector, num_pixels):
-                outputs = self.detector.test_step(dict(inputs=inputs, data_samples=samples))
-            for i, output in zip(batch, outputs):
+            for i, output in zip(batch, self.detector.test_step(dict(inputs=inputs, data_samples=samples))):
                 detections[i] = output.pred_instances
         return detections
 

@@ -5,7 +5,6 @@
 Shape shorthand: V views, N detections of a view, M merged detections, H and W height and width of the original image.
 """
 
-import math
 from collections.abc import Sequence
 from types import MappingProxyType
 
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from mmisn.structures import Chip, ViewFilter
 
-from .keypoint_average import average_keypoints_of_views
 from .soft_nms import check_soft_nms_options, soft_nms_per_class
 from .views import filters_of_views
 
@@ -62,7 +60,6 @@ def merge_views(
     nms: dict | None = DEFAULT_NMS,
     max_per_img: int = 100,
     flip_indices: Sequence[int] | None = None,
-    average_keypoints: bool = False,
 ) -> InstanceData:
     """Merge the detections of several views of one image.
 
@@ -81,9 +78,6 @@ def merge_views(
         max_per_img: Merged detections to keep at most.
         flip_indices: For each of the K keypoints the one that takes its place in a mirrored object; needed for
             keypoints of flipped views.
-        average_keypoints: Average the keypoints of each box over the views that report it, see
-            ``average_keypoints_of_views``, each weighted with the product of its view's factors, in place of those of
-            the view that found the box.
 
     Returns:
         The M <= ``max_per_img`` best detections in descending order of score, boxes in pixels of the image. The fields
@@ -102,9 +96,6 @@ def merge_views(
     scores, indices = _suppress(merged.bboxes, merged.scores, merged.labels, nms, max_per_img)
     merged = merged[indices[:max_per_img]]
     merged.scores = scores[:max_per_img]
-    if average_keypoints and 'keypoints' in merged:
-        weights = [math.prod(chip.factors) for chip, _ in views]
-        merged.keypoints = average_keypoints_of_views(merged, kept, weights)
     return merged
 
 

@@ -42,7 +42,6 @@ class ScaleRangeTTAModel(BaseTTAModel):
         view_test_cfg: Settings of the detector's last stage in each view, see ``open_test_cfg``. By default they are
             opened up, so that the filter sees a view's detections before NMS and top-k; ``None`` leaves them alone.
         average_masks: Average the masks over the views whose range holds the box, see ``average_masks_of_views``.
-        average_keypoints: Average keypoints likewise, see ``average_keypoints_of_views``.
         data_preprocessor: In place of the detector's.
 
     Raises:
@@ -58,7 +57,6 @@ class ScaleRangeTTAModel(BaseTTAModel):
         max_per_img: int = 100,
         view_test_cfg: dict | None = OPEN_TEST_CFG,
         average_masks: bool = False,
-        average_keypoints: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
         check_merge_options(nms, max_per_img)
@@ -66,7 +64,6 @@ class ScaleRangeTTAModel(BaseTTAModel):
         self.view_filters = build_view_filters(scale_range, view_filter)
         self.nms = nms if nms is None else dict(nms)
         self.max_per_img = max_per_img
-        self.average_keypoints = average_keypoints
         open_test_cfg(self.module, view_test_cfg)
         self.view_masks = ViewMasks.build(self.module, self.nms, max_per_img, average=average_masks)
         self._looked_for_gaps = False
@@ -140,13 +137,7 @@ class ScaleRangeTTAModel(BaseTTAModel):
                 if name in first:
                     setattr(merged, name, getattr(first, name))
         merged.pred_instances = merge_views(
-            views,
-            (width, height),
-            self.view_filters,
-            self.nms,
-            self.max_per_img,
-            first.get('flip_indices'),
-            self.average_keypoints,
+            views, (width, height), self.view_filters, self.nms, self.max_per_img, first.get('flip_indices')
         )
         return merged
 
