@@ -1,5 +1,5 @@
 # CapsNet of Tables 2 and 3, with half of the paper's filters, and an epoch: ten minutes on one core.
-_base_ = './two-conv-classifier_1xb64-6e_mnist.py'
+_base_ = './two-conv-classifier_1xb64-4e_mnist.py'
 model = dict(_delete_=True, type='CapsNet', canvas=_base_.canvas, channels=128)
 max_epochs = 1
 train_cfg = dict(max_epochs=max_epochs)

@@ -4,6 +4,7 @@ Frames: a chip's ``size_wh`` is what the nets see; pixels are always cut from th
 all factors so far.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,11 @@ def resize_picture(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     """
     height, width = picture.shape[:2]
     smaller = size_wh[0] < width or size_wh[1] < height
-    return crop_resample(picture, Chip.full((width, height), size_wh), 'area' if smaller else 'bicubic')
+    return crop_resample(picture, _whole((width, height), size_wh), 'area' if smaller else 'bicubic')
+
+
+# Small pictures are resampled in less time than a chip takes to check its arguments, and come in few sizes.
+_whole = functools.lru_cache(maxsize=4096)(Chip.full)
 
 
 def fit_canvas(picture: np.ndarray, canvas: int) -> np.ndarray:

@@ -79,6 +79,7 @@ class PicturesAtSizes(Dataset):
         if not pairs or len({size for size, _ in pairs}) < len(pairs):
             raise ValueError(f'{type(self).__name__}.sizes must name at least one size, each once, got {sizes!r}')
         self.sizes = np.repeat([size for size, _ in pairs], [number for _, number in pairs])
+        self._drawn: tuple[tuple[int, int] | None, np.ndarray] = (None, np.zeros(0, np.int64))
         self.indices = np.concatenate([np.arange(number) for _, number in pairs])
 
     @staticmethod
@@ -97,12 +98,19 @@ class PicturesAtSizes(Dataset):
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def _sides_of_detours(self, seed: int, epoch: int) -> np.ndarray:
+        # Drawn for all items at once: a generator for each of them takes as long as to resample it.
+        if self._drawn[0] != (seed, epoch):
+            sides = rng_of((seed, epoch)).integers(*self.detour, size=len(self), endpoint=True)
+            self._drawn = (seed, epoch), sides
+        return self._drawn[1]
+
     def __getitem__(self, index: int | tuple[int, int, int]) -> dict[str, Any]:
         item, epoch, seed = index if isinstance(index, tuple) else SampleIndex(index)
         number, size = int(self.indices[item]), int(self.sizes[item])
         picture = self.images[number]
         if self.detour is not None:
-            side = int(rng_of((seed, epoch, item)).integers(self.detour[0], self.detour[1], endpoint=True))
+            side = int(self._sides_of_detours(seed, epoch)[item])
             picture = resize_picture(picture, (side, side))
         picture = resize_picture(picture, (size, size))
         picture = fit_canvas(picture, max(size, self.canvas))

@@ -17,7 +17,7 @@ from mmisn.experiments.results import make_jobs, read_results
 from mmisn.experiments.tables import ROOT, find_table, load_table
 from mmisn.experiments.trials import make_training, row_trials
 
-SCALE_NET = 'configs/scalenet/simple-scale-net_1xb64-2e_mnist.py'
+SCALE_NET = 'configs/scalenet/simple-scale-net_1xb64-1e_mnist.py'
 KEY = 'model.scale_net.init_cfg.checkpoint'
 
 

@@ -63,15 +63,15 @@ def test_what_cannot_be_drawn(draw, tmp_path):
     assert status == 2 and 'no such folder' in said
     status, said = draw(checkpoint='scale_net.pth')
     assert status == 2 and 'lacks' in said
-    status, said = draw(config='two-conv-classifier_1xb64-6e_mnist.py')
+    status, said = draw(config='two-conv-classifier_1xb64-4e_mnist.py')
     assert status == 2 and 'must be a RescalingClassifier, got TwoConvClassifier' in said
 
 
 @pytest.mark.parametrize(
     ('name', 'metrics'),
     [
-        ('two-conv-classifier_1xb64-6e_mnist.py', {'accuracy/val', 'accuracy/28'}),
-        ('simple-scale-net_1xb64-2e_mnist.py', {'scale/mean_val', 'scale/std_28', 'scale/rmse_28'}),
+        ('two-conv-classifier_1xb64-4e_mnist.py', {'accuracy/val', 'accuracy/28'}),
+        ('simple-scale-net_1xb64-1e_mnist.py', {'scale/mean_val', 'scale/std_28', 'scale/rmse_28'}),
     ],
 )
 def test_trainings_and_tests_of_the_configs_run(folder, tmp_path, name, metrics):

@@ -13,11 +13,11 @@ val_dataloader = dict(
 # The detour is sizes that the digits are resampled to on the way, at random: sizes are not to be told by the sharpness of
 # edges.
 train_dataloader = dict(sampler=dict(type='SeededSampler'), dataset=dict(**val_dataloader['dataset'], detour=(14, 56)))
-# Pictures of 112 px and more, which the paper does not have, are made of the first 2,000 digits, to save time.
+# Pictures of 112 px and more, which the paper does not have, are made of the first 1,000 digits, to save time.
 test_dataloader = dict(
     dataset={
         **val_dataloader['dataset'],
-        'sizes': (*train_sizes, 28, 56, 84, (112, 2000), (168, 2000), (224, 2000)),
+        'sizes': (*train_sizes, 28, 56, 84, (112, 1000), (168, 1000), (224, 1000)),
     }
 )
 

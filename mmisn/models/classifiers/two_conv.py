@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from mmcv.cnn import build_conv_layer
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -42,6 +43,9 @@ class TwoConvClassifier(PictureClassifier):
             *(nn.Flatten(), nn.Linear(channels[-1] * (self.canvas // 4) ** 2, hidden), nn.ReLU(inplace=True)),
             nn.Linear(hidden, self.num_classes),
         )
+        if conv_cfg is None:
+            # A quarter less time on a CPU. mmcv's deformable convolutions want the other order.
+            self.to(memory_format=torch.channels_last)
 
     def logits(self, pictures: Tensor) -> Tensor:
         """(N, num_classes) scores of (N, C, canvas, canvas) pictures in [0, 1]."""

@@ -66,6 +66,7 @@ class SimpleScaleNet(BaseModel):
             *(nn.Conv2d(32, 1, 5, padding=2), nn.ReLU(inplace=True)),
         )
         self._reset()
+        self.to(memory_format=torch.channels_last)  # a tenth to a third less time on a CPU
 
     def _reset(self) -> None:
         for layer in self.layers[::2]:

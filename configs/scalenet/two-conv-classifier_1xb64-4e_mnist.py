@@ -5,7 +5,9 @@ _base_ = [
     '../_base_/runtime_pictures.py',
 ]
 model = dict(type='TwoConvClassifier', canvas=_base_.canvas, hidden=256)
-max_epochs = 6
+max_epochs = 4
+# The paper does not give the momentum. 0.97 with 4 epochs, where 0.9 takes 6; see the settings in the README.
+optim_wrapper = dict(optimizer=dict(momentum=0.97))
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=max_epochs, eta_min=0, begin=0, end=max_epochs, convert_to_iter_based=True)
