@@ -51,9 +51,10 @@ class _BySize(BaseMetric):
 class PictureAccuracy(_BySize):
     """Share of the pictures that a classifier gets right, in [0, 1]: ``accuracy/val``, ``accuracy/28``, ...
 
-    Of a ``RescalingClassifier`` also the mean number of rescales (``accuracy/rescales_28``), the share of pictures
-    whose recursion did not end in range (``accuracy/open_28``), and, over all pictures, the mean number of pixels that
-    the scale net has looked at (``accuracy/scale_net_pixels``).
+    Of a ``RescalingClassifier`` also the accuracy with at most one rescale (``accuracy/once_28``), the mean number of
+    rescales (``accuracy/rescales_28``), the share of pictures whose recursion did not end in range
+    (``accuracy/open_28``), and, over all pictures, the mean number of pixels that the scale net has looked at
+    (``accuracy/scale_net_pixels``).
     """
 
     default_prefix = 'accuracy'
@@ -64,6 +65,7 @@ class PictureAccuracy(_BySize):
         metrics = self._means(results, of)
         if results and 'rescales' in results[0]:
             of = {
+                'once_': lambda group: float(np.mean([r['predicted_once'] == r['label'] for r in group])),
                 'rescales_': lambda group: float(np.mean([r['rescales'] for r in group])),
                 'open_': lambda group: float(np.mean([not r['ended'] for r in group])),
             }

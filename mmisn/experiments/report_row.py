@@ -37,12 +37,18 @@ class ReportRow:
         number = len(self.results)
         return f'{number} seed{"s" if number > 1 else ""}' if number else NOT_TRAINED
 
+    @property
+    def _prefix(self) -> str:
+        return self.row.entries[self.kind].prefix if self.kind in self.row.entries else ''
+
     def values(self, key: str) -> np.ndarray:
         """A column over the seeds, see ``column_values``."""
-        return column_values(self.results, key, self.kind)
+        return column_values(self.results, self._prefix + key, self.kind)
 
     def cost(self, heading: str) -> float:
-        """Mean cost over the seeds that know it; NaN for none."""
+        """Mean cost over the seeds that know it; NaN for none, and of a test for a row that shows a part of one."""
+        if self._prefix and heading != COSTS[0]:
+            return float('nan')
         known = [value for value in (_cost(result, heading) for result in self.results) if value is not None]
         return float(np.mean(known)) if known else float('nan')
 

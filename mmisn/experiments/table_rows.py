@@ -37,6 +37,8 @@ class Entry:
         weights: Trainings whose checkpoints the test needs besides that of its own, by the option that takes each.
         start: The training from whose checkpoint this one continues; ``None`` for what the config says.
         share: Part of the budget of the scenes that the training has.
+        prefix: Of the metrics that the row shows, of those that the test reports: ``once_`` for ``once_28`` and so on.
+            Rows that differ in nothing else are one trial.
     """
 
     config: str
@@ -48,6 +50,7 @@ class Entry:
     weights: Mapping[str, Source] = field(default_factory=dict)
     start: Source | None = None
     share: float = 1.0
+    prefix: str = ''
 
 
 @dataclass(frozen=True)

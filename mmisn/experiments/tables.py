@@ -21,6 +21,8 @@ A table file (``configs/tables/table6.yml``)::
           test:
             config: configs/scalenet/..._chip-detector.py
             weights: {model.scale_net.init_cfg.checkpoint: {config: configs/scalenet/....py, share: 0.7}}
+      - name: Rescaling once                    # of another row's test the metrics with this prefix
+        mnist: {config: configs/scalenet/....py, test: {config: configs/scalenet/....py, prefix: once_}}
       - {name: SSD, backbone: MobileNet-v2, paper: {AP: 22.1}, paper_only: true}
 """
 
@@ -48,7 +50,7 @@ CURVE_KEYS = ('x', 'y')
 ROW_KEYS = ('name', 'backbone', 'paper', *DATA_KINDS, 'negatives', 'paper_only', 'series')
 ENTRY_KEYS = ('config', 'options', 'start', 'share', 'test', 'train')
 SOURCE_KEYS = ('config', 'share')
-TEST_KEYS = ('config', 'options', 'tta', 'weights')
+TEST_KEYS = ('config', 'options', 'tta', 'weights', 'prefix')
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def _entry(content: Any, kind: str, where: str, root: Path) -> Entry:
     test = content.get('test', {})
     check_keys(test, TEST_KEYS, (), f'{where}.test')
     check_type(test.get('tta', False), bool, f'{where}.test.tta')
+    check_type(test.get('prefix', ''), str, f'{where}.test.prefix')
     train = content.get('train', SMOKE_ONLY)
     if train != SMOKE_ONLY:
         raise ValueError(f'{where}.train can only be {SMOKE_ONLY!r}, got {train!r}')
@@ -220,6 +223,7 @@ def _entry(content: Any, kind: str, where: str, root: Path) -> Entry:
         weights=_weights(test.get('weights', {}), kind, f'{where}.test.weights', root),
         start=_source(content['start'], kind, f'{where}.start', root) if 'start' in content else None,
         share=_share(content, kind, where),
+        prefix=test.get('prefix', ''),
     )
 
 

@@ -53,11 +53,8 @@ def test_trainings(name):
     ('name', 'lower', 'upper', 'top_k', 'depth', 'sizes'),
     [
         ('recursive-large_mnist.py', None, 1.05, 0.15, 30, (28, 56, 84)),
-        ('rescale-once-large_mnist.py', None, 1.05, 0.15, 1, (28, 56, 84)),
         ('recursive-small_mnist.py', 0.99, None, 0.5, 30, (8,)),
-        ('rescale-once-small_mnist.py', 0.99, None, 0.5, 1, (8,)),
         ('recursive_cifar10.py', None, 1.338, 0.1, 30, (96,)),
-        ('rescale-once_cifar10.py', None, 1.338, 0.1, 1, (96,)),
     ],
 )
 def test_recursions(name, lower, upper, top_k, depth, sizes):

@@ -85,8 +85,9 @@ def test_cifar10_from_training_to_table_4(cifar):
     checkpoints = [str(cifar / name / 'epoch_1.pth') for name in (
         'vgg11-classifier_1xb64-10e_cifar10.py', 'simple-scale-net_1xb64-2e_cifar10.py')]  # fmt: skip
     changes = {'load_from': checkpoints[0], 'model.scale_net.init_cfg.checkpoint': checkpoints[1]}
-    for name, depth in (('recursive_cifar10.py', 30), ('rescale-once_cifar10.py', 1)):
-        runner = runner_of(name, cifar, 30, **changes)
+    once = []
+    for depth in (30, 1):
+        runner = runner_of('recursive_cifar10.py', cifar, 30, **changes, **{'model.max_rescales': depth})
         metrics = runner.test()
         paths = runner.model.rescale(images_at := [resize_picture(image, (96, 96)) for image in images])
         assert metrics['accuracy/rescales_96'] == np.mean([path.rescales for path in paths])
@@ -97,6 +98,9 @@ def test_cifar10_from_training_to_table_4(cifar):
         assert max(path.rescales for path in paths) <= depth
         # The weights are those of the two trainings.
         assert torch.equal(runner.model.scale_net.layers[0].weight, net.layers[0].weight)
+        # What the recursion tells of rescaling once is what rescaling once tells.
+        once.append(metrics['accuracy/once_96'])
+    assert once == [metrics['accuracy/96']] * 2
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,17 @@ def test_accuracy_by_size():
 
 
 def test_what_the_recursion_took():
-    more = [dict(rescales=2, ended=True, pixels=100), dict(rescales=4, ended=False, pixels=300)]
+    more = [
+        dict(rescales=2, ended=True, pixels=100, predicted_once=1),
+        dict(rescales=4, ended=False, pixels=300, predicted_once=7),
+    ]
     results = [dict(predicted=1, label=1, size=28, **m) for m in more]
-    results.append(dict(predicted=1, label=0, size=56, rescales=0, ended=True, pixels=200))
+    results.append(dict(predicted=1, label=0, size=56, rescales=0, ended=True, pixels=200, predicted_once=0))
     assert evaluate(PictureAccuracy(), results) == {
         'accuracy/28': 1.0,
         'accuracy/56': 0.0,
+        'accuracy/once_28': 0.5,
+        'accuracy/once_56': 1.0,
         'accuracy/rescales_28': 3.0,
         'accuracy/rescales_56': 0.0,
         'accuracy/open_28': 0.5,

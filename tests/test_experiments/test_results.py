@@ -227,6 +227,21 @@ ROWS = [
 ]
 
 
+def test_a_row_may_show_a_part_of_a_test():
+    """Its metrics have a prefix; what the test has cost is not what the part would have."""
+    found = seeds((0.9, 0.8))[0]
+    found['metrics'] = {'accuracy/28': 0.9, 'accuracy/once_28': 0.25}
+    table = Table('toy', 'Toy', 'here', dict(mnist={'28': '28 px'}), ())
+    rows = [
+        ReportRow(row(name, entries={'mnist': Entry('a.py', {}, 'a.py', {}, prefix=prefix)}), [found], 'mnist')
+        for name, prefix in (('recursion', ''), ('once', 'once_'))
+    ]
+    text = markdown(table, rows, table.metrics['mnist'], [])
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']
+    assert lines[2] == ['recursion', 'R18', '1 seed', '90.00', '-', '0.874', '0.137', '10']
+    assert lines[3] == ['once', 'R18', '1 seed', '25.00', '-', '0.874', '-', '-']
+
+
 def test_numbers_of_the_table():
     text = markdown(TABLE, ROWS, TABLE.metrics['scenes'], ['a note'])
     lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']

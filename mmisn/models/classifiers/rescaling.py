@@ -68,7 +68,8 @@ class RescalingClassifier(CompleteLoadMixin, BaseModel):
             **targets: ``labels`` and ``sizes`` as ``PicturesAtSizes`` gives them.
 
         Returns:
-            Per picture what ``PictureClassifier`` predicts, and ``rescales``, whether the recursion ``ended`` in range
+            Per picture what ``PictureClassifier`` predicts, what it would have ``predicted_once`` (after one rescale at
+            most, the paper's rescaling once), and ``rescales``, whether the recursion ``ended`` in range
             and the ``pixels`` that the scale net has computed, those of its canvas around smaller views counted.
         """
         if mode != 'predict':
@@ -77,10 +78,23 @@ class RescalingClassifier(CompleteLoadMixin, BaseModel):
         paths = self.rescale(pictures)
         views = [resize_picture(picture, path.chips[-1].size_wh) for picture, path in zip(pictures, paths)]
         results = self.classifier.predictions(views, targets)
-        for result, path in zip(results, paths):
+        once = self._predicted_once(pictures, paths, results)
+        for result, path, predicted_once in zip(results, paths, once):
             pixels = sum(math.prod(self._computed_wh(chip.size_wh)) for chip in path.chips)
-            result.update(rescales=path.rescales, ended=path.ended, pixels=pixels)
+            result.update(rescales=path.rescales, ended=path.ended, pixels=pixels, predicted_once=predicted_once)
         return results
+
+    def _predicted_once(
+        self, pictures: Sequence[np.ndarray], paths: Sequence[RescalePath], results: Sequence[dict[str, Any]]
+    ) -> list[int]:
+        """Classes of the pictures had they been rescaled once at most."""
+        classes = [result['predicted'] for result in results]
+        further = [i for i, path in enumerate(paths) if path.rescales > 1]
+        if further:
+            views = [resize_picture(pictures[i], paths[i].chips[1].size_wh) for i in further]
+            for i, label in zip(further, self.classifier.predict_labels(views)):
+                classes[i] = int(label)
+        return classes
 
     def _computed_wh(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         computed_wh = getattr(self.scale_net, 'computed_wh', None)

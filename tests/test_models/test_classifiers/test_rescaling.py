@@ -31,6 +31,7 @@ class Recorder(torch.nn.Module):
         return [dict(predicted=1, label=2, size=3) for _ in pictures]
 
     def predict_labels(self, pictures):
+        self.seen_again = pictures
         return np.arange(len(pictures))
 
 
@@ -54,10 +55,19 @@ def test_pixels_are_cut_from_the_original():
         assert any(np.array_equal(seen[..., 0], direct) for seen in model.scale_net.seen), side
     np.testing.assert_array_equal(model.classifier.seen[0][..., 0], resize_picture(original, (16, 16)))
     np.testing.assert_array_equal(model.classifier.seen[1][..., 0], inputs[1][0])
+    # After one rescale, 64 px are 32: asked for again, class 0. 16 px are never rescaled: the class that they have.
     assert results[0] == dict(
-        predicted=1, label=2, size=3, rescales=5, ended=True, pixels=sum(s * s for s in (64, 32, 22, 20, 18, 16))
+        predicted=1,
+        label=2,
+        size=3,
+        predicted_once=0,
+        rescales=5,
+        ended=True,
+        pixels=sum(s * s for s in (64, 32, 22, 20, 18, 16)),
     )
-    assert results[1]['rescales'] == 0
+    (again,) = model.classifier.seen_again
+    np.testing.assert_array_equal(again[..., 0], resize_picture(original, (32, 32)))
+    assert results[1]['rescales'] == 0 and results[1]['predicted_once'] == 1
 
 
 class Canvas(SquareRoot):
@@ -86,6 +96,7 @@ def test_pixels_are_those_that_are_computed():
 def test_rescaling_once_and_not_at_all():
     once = stand_ins(max_rescales=1)
     (result,) = once([picture(64)], mode='predict', labels=[0], sizes=[64])
+    assert result['predicted_once'] == result['predicted']
     assert result['rescales'] == 1 and not result['ended'] and once.classifier.seen[0].shape[:2] == (32, 32)
     never = stand_ins(max_rescales=0)
     never([picture(64)], mode='predict', labels=[0], sizes=[64])

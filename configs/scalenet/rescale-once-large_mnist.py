@@ -1,3 +1,0 @@
-# Rescaling once, which Table 4 compares with.
-_base_ = './recursive-large_mnist.py'
-model = dict(max_rescales=1)
