@@ -1,4 +1,4 @@
-# CapsNet of Tables 2 and 3, with half of the paper's filters, and an epoch: ten minutes on one core.
+# CapsNet of Tables 2 and 3, with half of the paper's filters, and an epoch.
 _base_ = './two-conv-classifier_1xb64-4e_mnist.py'
 model = dict(_delete_=True, type='CapsNet', canvas=_base_.canvas, channels=128)
 max_epochs = 1

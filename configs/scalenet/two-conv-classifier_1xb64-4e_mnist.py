@@ -6,7 +6,7 @@ _base_ = [
 ]
 model = dict(type='TwoConvClassifier', canvas=_base_.canvas, hidden=256)
 max_epochs = 4
-# The paper does not give the momentum. 0.97 with 4 epochs, where 0.9 takes 6; see the settings in the README.
+# The paper does not give the momentum; see the settings in the README.
 optim_wrapper = dict(optimizer=dict(momentum=0.97))
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
