@@ -32,9 +32,9 @@ def test_trainings(name):
         name.split('_')[-1],
     )
     assert stem and cfg.train_cfg.max_epochs == int(epochs)
-    assert (cfg.optim_wrapper.optimizer.type, cfg.optim_wrapper.optimizer.lr) == ('SGD', 0.01)
-    momentum = 0.97 if kind == 'mnist.py' else 0.9
-    assert cfg.optim_wrapper.optimizer.momentum == momentum and cfg.train_dataloader.batch_size == 64
+    sgd = dict(type='SGD', lr=0.01, momentum=0.97 if kind == 'mnist.py' else 0.9)
+    assert cfg.optim_wrapper.optimizer == (dict(type='Adam', lr=0.001) if stem.startswith('capsnet') else sgd)
+    assert cfg.train_dataloader.batch_size == 64
     assert cfg.param_scheduler[0].T_max == cfg.param_scheduler[0].end == int(epochs)
     sizes, canvas, unit = ((14, 16, 18), 28, 16) if kind == 'mnist.py' else ((32, 38, 44), 64, 32)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

@@ -36,7 +36,8 @@ class TwoConvClassifier(PictureClassifier):
         layers, before = [], self.in_channels
         for number in channels:
             conv = build_conv_layer(conv_cfg, before, number, kernel_size=5, padding=2)
-            layers += [conv, nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            # In this order the result is the same, and a ReLU has a quarter of the pixels.
+            layers += [conv, nn.MaxPool2d(2), nn.ReLU(inplace=True)]
             before = number
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(

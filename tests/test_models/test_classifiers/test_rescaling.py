@@ -88,7 +88,7 @@ def test_pixels_are_those_that_are_computed():
     seen = []
     net.layers.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-2:].numel()))
     for wh in ((8, 8), (40, 30), (40, 8)):
-        net.predict_maps([np.zeros(wh[::-1], np.uint8)])
+        net.predict_maps([np.ones(wh[::-1], np.uint8)])
         assert seen.pop() == np.prod(net.computed_wh(wh))
     assert net.computed_wh((8, 8)) == (28, 28) and net.computed_wh((40, 8)) == (40, 28)
 

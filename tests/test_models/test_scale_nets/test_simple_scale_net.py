@@ -65,6 +65,31 @@ def test_maps_are_of_each_picture_as_if_alone():
     np.testing.assert_allclose(model.predict_maps([colour])[0], maps[0], atol=1e-5)
 
 
+@pytest.mark.parametrize('size_hw', [(84, 84), (60, 131), (27, 90)])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_maps_around_objects_are_those_of_the_whole_pictures(size_hw, channels):
+    torch.manual_seed(0)
+    model, rng = SimpleScaleNet(channels, canvas=20), np.random.default_rng(0)
+    for layer in model.layers[::2]:  # biases, as after training: black is not 0 to the layers
+        torch.nn.init.normal_(layer.bias)
+    torch.nn.init.constant_(model.layers[4].bias, 10.0)  # no value is cut by the last ReLU
+    height, width = size_hw
+    places = [(20, 26, 30, 45), (0, 1, 0, 1), (height - 1, height, width - 1, width), (12, 14, 0, 9), (0, 4, 40, 50)]
+    pictures = [np.zeros((*size_hw, channels), np.uint8)]
+    for top, bottom, left, right in places:
+        pictures.append(pictures[0].copy())
+        pictures[-1][top:bottom, left:right] = rng.integers(1, 256, (bottom - top, right - left, channels))
+    computed = []
+    model.register_forward_hook(lambda module, inputs, outputs: computed.append(outputs.numel()))
+    maps = model.predict_maps([picture[..., 0] if channels == 1 else picture for picture in pictures])
+    if min(size_hw) > 27:
+        assert sum(computed) < 0.5 * len(pictures) * height * width
+    with torch.no_grad():
+        expected = model(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).numpy()
+    assert expected.std() > 0.1 and expected.min() > 0
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
 def test_a_wide_picture_is_padded_along_one_axis():
     model = SimpleScaleNet(canvas=28)
     assert model.predict_maps([np.zeros((10, 60), np.uint8)])[0].shape == (10, 60)
