@@ -70,8 +70,8 @@ class RescalingClassifier(CompleteLoadMixin, BaseModel):
         Returns:
             Per picture what ``PictureClassifier`` predicts, what it would have ``predicted_once`` (after one rescale at
             most, the paper's rescaling once), and ``rescales``, whether the recursion ``ended`` in range
-            and the ``pixels`` of the scale net's views, those of its canvas around smaller ones counted (a net that computes
-            large views around the object alone has computed fewer).
+            and the ``pixels`` of the scale net's views, those of its canvas around smaller ones counted (a net may
+            compute fewer: see ``SimpleScaleNet.predict_maps``).
         """
         if mode != 'predict':
             raise ValueError(f'RescalingClassifier only predicts, got mode={mode!r}; train its parts by themselves')

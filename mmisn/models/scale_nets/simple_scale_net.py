@@ -190,7 +190,7 @@ class SimpleScaleNet(BaseModel):
 
 
 def _around_object(picture: Tensor, margin: int) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of what is not black in a (C, h, w) picture, with a margin; bottom is top if all is."""
+    """Top, bottom, left and right of what is not black in a (C, h, w) picture, with a margin; all 0 for a black one."""
     inked = (picture > 0).any(0)
     bounds = []
     for axis in (1, 0):
