@@ -29,7 +29,7 @@ from ..test_time_augs import (
 )
 from .raw_images import raw_pixels, view_sample
 from .scale_maps import ImageScaleMaps, ScaleMatch, equal_size_batches
-from .view_packing import Canvas, ViewPacking, colour_of_padding, paint, part
+from .view_packing import Canvas, ViewPacking, colour_of_padding, paint, split_detections
 from .wrapped_checkpoint import CompleteLoadMixin, load_pretrained
 
 
@@ -59,9 +59,10 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         max_per_img: Detections per image.
         view_test_cfg: Settings of the detector's last stage in each view, see ``open_test_cfg``.
         batch_size: Views of equal size that go through the detector together, at most.
-        packing: Arguments of ``ViewPacking``: views are put side by side on canvases, and the detector sees these. With
-            many small views that takes less time. Their detections differ from those of views alone as far as the
-            detector sees beyond a view's edge. ``None`` for no packing. Masks cannot be packed.
+        packing: Arguments of ``ViewPacking``: views are put side by side on canvases, and the detector sees these, one
+            at a time. With many small views that takes less time. To the detector a canvas is one image: its views
+            share the proposals of one, boxes may reach out of a view before they are cut at its edge, and what is near
+            the edge may be seen differently. ``None`` for no packing. Masks cannot be packed.
         interpolation: How chips are resampled, as in ``CropChip``.
         scale_net: A scale net, or its config, for generators that ask for one; it has ``predict_maps``.
         window_filter: What a view may report that is not the whole image but a window of it, or the whole at another
@@ -293,11 +294,11 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         views = [crop_resample(pixels, chip, self.interpolation) for chip in chips]
         image = paint(canvas, views, colour_of_padding(self.detector.data_preprocessor))
         shape = canvas.size_wh[::-1]
-        as_it_is = dict(ori_shape=shape, img_shape=shape, scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
-        as_it_is['scale_range'] = _view_range(requests[canvas.places[0][0]])
-        sample = DetDataSample(metainfo={**metainfo, **as_it_is})
+        canvas_meta = dict(ori_shape=shape, img_shape=shape, scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
+        canvas_meta['scale_range'] = _view_range(requests[canvas.places[0][0]])
+        sample = DetDataSample(metainfo={**metainfo, **canvas_meta})
         (output,) = self.detector.test_step(dict(inputs=[_as_input(image)], data_samples=[sample]))
-        parts = part(canvas, output.pred_instances, [chip.size_wh for chip in chips])
+        parts = split_detections(canvas, output.pred_instances, [chip.size_wh for chip in chips])
         for found, chip in zip(parts, chips):
             factors = found.bboxes.new_tensor(chip.factors)
             found.bboxes = found.bboxes / factors.repeat(2)

@@ -41,6 +41,7 @@ class ViewPacking:
         side: Width and height of a canvas at most, pixels. A larger view is a canvas of its own.
         gap: Pixels between views at least. Views begin at multiples of it, so that the cells of features whose stride
             divides it fall on the same pixels as in a view alone.
+        overhead: A canvas costs as much as so many pixels, whatever its size, as with ``CoverGrid``.
 
     Raises:
         ValueError: If a number is no whole one above 0, or the gap is not below the side.
@@ -48,9 +49,10 @@ class ViewPacking:
 
     side: int = 512
     gap: int = 16
+    overhead: int = 65536
 
     def __post_init__(self) -> None:
-        for name in ('side', 'gap'):
+        for name in ('side', 'gap', 'overhead'):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'packing.{name} must be a whole number of pixels above 0, got {value!r}')
@@ -66,15 +68,15 @@ class ViewPacking:
         """
         if cfg is None or isinstance(cfg, cls):
             return cfg
-        unknown = sorted(set(cfg) - {'side', 'gap'})
+        unknown = sorted(set(cfg) - {'side', 'gap', 'overhead'})
         if unknown:
-            raise ValueError(f'unknown keys {unknown} in packing; it has side and gap')
+            raise ValueError(f'unknown keys {unknown} in packing; it has side, gap and overhead')
         return cls(**cfg)
 
     def pack(self, sizes_wh: Sequence[SizeWH]) -> list[Canvas]:
         """Put views on canvases, shelf by shelf, the highest first.
 
-        Of all widths of the shelves the one that takes the fewest pixels is chosen, the narrowest of these.
+        Widths of the shelves are tried in steps of the gap, and the cheapest is chosen, of these the narrowest.
 
         Args:
             sizes_wh: Width and height of each view.
@@ -88,7 +90,10 @@ class ViewPacking:
             return large
         widest = max(sizes_wh[i][0] for i in small)
         tried = (self._shelves(small, sizes_wh, width) for width in {*range(widest, self.side, self.gap), self.side})
-        return large + min(tried, key=lambda found: (sum(c.num_pixels for c in found), max(c.size_wh for c in found)))
+        return large + min(tried, key=lambda found: (self._cost(found), max(c.size_wh for c in found)))
+
+    def _cost(self, canvases: Sequence[Canvas]) -> int:
+        return sum(canvas.num_pixels + self.overhead for canvas in canvases)
 
     def _shelves(self, indices: Iterable[int], sizes_wh: Sequence[SizeWH], width: int) -> list[Canvas]:
         # Of each canvas its shelves, [top, height, where the next view begins], and its places.
@@ -101,7 +106,7 @@ class ViewPacking:
                 places, shelf = [], [0, h, 0]
                 canvases.append(([shelf], places))
             places.append((i, shelf[2], shelf[0]))
-            shelf[2] = self._next(shelf[2] + w)
+            shelf[2] = self._next_start(shelf[2] + w)
         return [Canvas(_extent(places, sizes_wh), tuple(places)) for _, places in canvases]
 
     def _shelf(self, shelves: list[list[int]], w: int, h: int, width: int) -> list[int] | None:
@@ -109,13 +114,13 @@ class ViewPacking:
         for shelf in shelves:
             if shelf[2] + w <= width:
                 return shelf
-        top = self._next(shelves[-1][0] + shelves[-1][1])
+        top = self._next_start(shelves[-1][0] + shelves[-1][1])
         if top + h > self.side:
             return None
         shelves.append([top, h, 0])
         return shelves[-1]
 
-    def _next(self, end: int) -> int:
+    def _next_start(self, end: int) -> int:
         """Where a view may begin after one that ends before ``end``."""
         return -(-(end + self.gap) // self.gap) * self.gap
 
@@ -136,12 +141,12 @@ def paint(canvas: Canvas, views: Sequence[np.ndarray], fill: Sequence[int]) -> n
     width, height = canvas.size_wh
     image = np.empty((height, width, 3), np.uint8)
     image[:] = np.asarray(fill, np.uint8)
-    for (_, left, top), view in zip(canvas.places, views):
+    for (_, left, top), view in zip(canvas.places, views, strict=True):
         image[top : top + view.shape[0], left : left + view.shape[1]] = view
     return image
 
 
-def part(canvas: Canvas, found: InstanceData, sizes_wh: Sequence[SizeWH]) -> list[InstanceData]:
+def split_detections(canvas: Canvas, found: InstanceData, sizes_wh: Sequence[SizeWH]) -> list[InstanceData]:
     """Give each view its detections: those whose centre lies on it, with boxes that end at its edge.
 
     Args:
@@ -155,7 +160,7 @@ def part(canvas: Canvas, found: InstanceData, sizes_wh: Sequence[SizeWH]) -> lis
     """
     centres = (found.bboxes[:, :2] + found.bboxes[:, 2:]) / 2
     parts = []
-    for (_, left, top), (width, height) in zip(canvas.places, sizes_wh):
+    for (_, left, top), (width, height) in zip(canvas.places, sizes_wh, strict=True):
         corner = found.bboxes.new_tensor([left, top])
         size = found.bboxes.new_tensor([width, height])
         own = found[((centres >= corner) & (centres < corner + size)).all(1)]

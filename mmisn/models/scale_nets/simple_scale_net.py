@@ -124,12 +124,14 @@ class SimpleScaleNet(BaseModel):
         return inside[0][:, :, None] & inside[1][:, None, :]
 
     def computed_wh(self, size_wh: tuple[int, int]) -> tuple[int, int]:
-        """Width and height of what ``predict_maps`` computes for a picture of this size: its canvas, or the picture."""
+        """Width and height of what ``predict_maps`` computes at most: the canvas, or a larger picture itself."""
         return max(size_wh[0], self.canvas), max(size_wh[1], self.canvas)
 
     @torch.no_grad()
     def predict_maps(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scale maps of pictures of any sizes, batched by size; the net is in eval mode meanwhile.
+
+        On a CPU, large pictures are computed around what is not black alone; the maps are the same.
 
         Args:
             images: (H, W) grey or (H, W, 3) BGR uint8 pictures; a net for grey ones averages the channels of colour.
@@ -158,7 +160,7 @@ class SimpleScaleNet(BaseModel):
         thirds of its picture's height and half of its width.
         """
         number, _, height, width = pictures.shape
-        if min(height, width) <= 2 * (REACH + EDGE):
+        if pictures.device.type != 'cpu' or min(height, width) <= 2 * (REACH + EDGE):
             return self(pictures)
         cuts = [_around_object(picture, REACH + EDGE) for picture in pictures]
         pixels = sum((bottom - top) * (right - left) for top, bottom, left, right in cuts)

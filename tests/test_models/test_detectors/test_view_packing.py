@@ -12,16 +12,16 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmisn.models.detectors import ChipDetector
-from mmisn.models.detectors.view_packing import Canvas, ViewPacking, colour_of_padding, paint, part
+from mmisn.models.detectors.view_packing import Canvas, ViewPacking, colour_of_padding, paint, split_detections
 from mmisn.structures import Chip, ScaleRange
 from mmisn.testing.detectors import tiny_faster_rcnn_cfg, tiny_mask_rcnn_cfg
 
 SIZES = st.tuples(st.integers(1, 80), st.integers(1, 80))
 
 
-@given(st.lists(SIZES, max_size=14), st.integers(10, 90), st.integers(1, 9))
-def test_views_lie_apart_and_within(sizes, side, gap):
-    canvases = ViewPacking(side, gap).pack(sizes)
+@given(st.lists(SIZES, max_size=14), st.integers(10, 90), st.integers(1, 9), st.sampled_from([1, 500, 10**6]))
+def test_views_lie_apart_and_within(sizes, side, gap, overhead):
+    canvases = ViewPacking(side, gap, overhead).pack(sizes)
     assert sorted(i for canvas in canvases for i, _, _ in canvas.places) == list(range(len(sizes)))
     for canvas in canvases:
         taken = np.zeros(canvas.size_wh[::-1], int)
@@ -33,17 +33,27 @@ def test_views_lie_apart_and_within(sizes, side, gap):
             taken[top : top + h + gap, left : left + w + gap] += 1
         for i, left, top in canvas.places:
             assert taken[top : top + sizes[i][1], left : left + sizes[i][0]].max() == 1
-        assert taken[-1].any() and taken[:, -1].any()
+        ends = [(left + sizes[i][0], top + sizes[i][1]) for i, left, top in canvas.places]
+        assert canvas.size_wh == (max(x for x, _ in ends), max(y for _, y in ends))
         assert max(canvas.size_wh) <= side or (len(canvas.places) == 1 and max(sizes[canvas.places[0][0]]) > side)
 
 
 def test_shelves_by_hand():
     """The highest first; 64 px from 80 on, where the next multiple of 16 after a gap is."""
     sizes = [(64, 64), (96, 128), (64, 64), (600, 20)]
-    canvases = ViewPacking(512, 16).pack(sizes)
+    canvases = ViewPacking(512, 16, overhead=1).pack(sizes)
     assert canvases[0] == Canvas((600, 20), ((3, 0, 0),))
     # Beside each other they take 256x128 px, one beside the large one 176x208, below each other 96x288: the fewest.
     assert canvases[1] == Canvas((96, 288), ((1, 0, 0), (0, 0, 144), (2, 0, 224)))
+
+
+def test_fewer_canvases_for_a_few_pixels_more():
+    sizes = [(160, 160)] * 12
+    found = {overhead: ViewPacking(512, 16, overhead).pack(sizes) for overhead in (1, 65536)}
+    assert {k: (len(v), sum(c.num_pixels for c in v)) for k, v in found.items()} == {
+        1: (4, 4 * 160 * 512),
+        65536: (2, 2 * 336 * 512),
+    }
 
 
 def test_painted_and_parted():
@@ -59,7 +69,7 @@ def test_painted_and_parted():
         scores=torch.tensor([0.1, 0.2, 0.3, 0.4]),
         keypoints=torch.tensor([[[1.0, 2]], [[1, 2]], [[13, 6]], [[12, 4]]]),
     )
-    first, second = part(canvas, found, [(8, 10), (8, 6)])
+    first, second = split_detections(canvas, found, [(8, 10), (8, 6)])
     assert first.bboxes.tolist() == [[2, 1, 8, 5]] and first.keypoints.tolist() == [[[1, 2]]]
     assert second.bboxes.tolist() == [[0, 0, 8, 6], [0, 0, 0, 0]] and second.keypoints.tolist() == [[[1, 2]], [[0, 0]]]
     np.testing.assert_allclose(second.scores, [0.3, 0.4])
@@ -120,8 +130,9 @@ class Views:
         return [Chip.full(image_wh, (image_wh[0] // 2, image_wh[1] // 2)), chips[0].flipped(True), *chips[1:]]
 
 
-@pytest.mark.parametrize('side', [100, 200, 512])
-def test_detections_are_those_of_views_alone(side, monkeypatch):
+# Views of 60x45, 60x40, 140x120, 112x128 and 96x96 px.
+@pytest.mark.parametrize(('side', 'calls'), [(100, 4), (200, 3), (512, 1)])
+def test_detections_are_those_of_views_alone(side, calls, monkeypatch):
     image = np.zeros((90, 120, 3), np.uint8)
     for x1, y1, x2, y2, value in (
         (4, 6, 14, 20, 100),
@@ -148,7 +159,7 @@ def test_detections_are_those_of_views_alone(side, monkeypatch):
     for field in fields:
         torch.testing.assert_close(packed.pred_instances[field], alone.pred_instances[field])
     # Fewer calls, whose pixels are those that are reported.
-    assert len(detectors[1].seen) < len(detectors[0].seen) == 5
+    assert (len(detectors[1].seen), len(detectors[0].seen)) == (calls, 5)
     assert packed.view_pixels == sum(h * w for (h, w), _ in detectors[1].seen)
     assert alone.view_pixels == sum(chip.num_pixels for chip in alone.chips)
     assert packed.chips == alone.chips
@@ -175,9 +186,10 @@ def test_masks_are_not_packed():
     ('packing', 'message'),
     [
         (dict(side=0), 'packing.side must be a whole number of pixels above 0, got 0'),
+        (dict(overhead=0), 'packing.overhead must be a whole number of pixels above 0, got 0'),
         (dict(gap=1.5), 'packing.gap must be a whole number of pixels above 0, got 1.5'),
         (dict(side=16, gap=16), r'packing.gap \(16\) must be below packing.side \(16\)'),
-        (dict(size=9), r"unknown keys \['size'\] in packing; it has side and gap"),
+        (dict(size=9), r"unknown keys \['size'\] in packing; it has side, gap and overhead"),
     ],
 )
 def test_bad_arguments(packing, message):
