@@ -52,19 +52,27 @@ def test_batches_and_single_views_of_the_same_run(monkeypatch):
     monkeypatch.setattr(model.detector, 'test_step', lambda data: seen.append(len(data['inputs'])) or inner(data))
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
+    ways = ['in batches of up to 4', 'on canvases of up to 512 px']
+
     def interleaved(functions, items, rounds):
-        assert list(functions) == ['ours', 'single'] and len(items) == 2 and rounds == 3
+        assert list(functions) == ['single', *ways] and len(items) == 2 and rounds == 3
         for function in functions.values():
             function(items[0])
-        return dict(ours=0.5, single=1.25)
+        return dict(zip(functions, (1.25, 0.5, 0.25)))
 
     monkeypatch.setattr(windows, 'interleaved', interleaved)
-    (row,) = windows.windows_rows(model, [picture, picture], 3, 'grid')
-    # Five views of 64x48 px: four together and the fifth; one by one; then both pictures once more to count views.
-    assert seen == [4, 1, *[1] * 5, *[4, 1] * 2]
+    row, packed = windows.windows_rows(model, [picture, picture], 3, 'grid')
+    # Five views of 64x48 px one by one; four together and the fifth; one canvas; then both pictures to count views.
+    assert seen == [*[1] * 5, 4, 1, 1, *[4, 1] * 2]
     assert row.ratio == 2.5 and row.ours == '0.500 s' and row.yardstick == 'one view at a time, 1.250 s'
-    assert '5.0 views, in batches of up to 4: grid, 2 pictures' in row.what and model.batch_size == 4
+    assert '5.0 views, in batches of up to 4: grid, 2 pictures' in row.what
+    assert packed.ratio == 5 and 'on canvases of up to 512 px' in packed.what
+    assert (model.batch_size, model.packing) == (4, None)
     model.batch_size = 1
+    ways.pop(0)
+    (packed,) = windows.windows_rows(model, [picture, picture], 3, 'grid')
+    assert packed.ratio == 2.5
+    model.view_masks = object()  # as a detector with masks has
     with pytest.raises(ValueError, match='grid: batch_size is 1, there is nothing to compare'):
         windows.windows_rows(model, [picture], 1, 'grid')
 

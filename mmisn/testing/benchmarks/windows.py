@@ -1,4 +1,4 @@
-"""Detecting behind a chip generator: windows of equal size together, against one at a time."""
+"""Detecting behind a chip generator: windows of equal size together or packed on canvases, against one at a time."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmisn.datasets.picture_folder import find_pictures, read_picture
+from mmisn.models.detectors.view_packing import ViewPacking
 from mmisn.models.detectors.wrap import build_chip_detector, detect_image
 
 from .report import Row
@@ -73,18 +74,18 @@ def jobs(detector: WindowsDetector, rounds: int) -> list[tuple[str, Callable[[],
     return [('windows', lambda: windows_rows(detector.build(), detector.read(), rounds, Path(detector.config).stem))]
 
 
-def detect_in_batches_of(model: nn.Module, size: int) -> Callable[[np.ndarray], DetDataSample]:
-    """A function of one picture that detects with at most ``size`` views at a time."""
+def detect_in(model: nn.Module, batch_size: int, packing: ViewPacking | None) -> Callable[[np.ndarray], DetDataSample]:
+    """A function of one picture that detects with at most so many views at a time, or on canvases."""
 
     def detect(pixels: np.ndarray) -> DetDataSample:
-        model.batch_size = size
+        model.batch_size, model.packing = batch_size, packing
         return detect_image(model, pixels)
 
     return detect
 
 
 def windows_rows(model: nn.Module, pictures: Sequence[np.ndarray], rounds: int, name: str) -> list[Row]:
-    """Seconds per picture, the model's own batches against batches of one.
+    """Seconds per picture against one view at a time: in the model's own batches, and side by side on canvases.
 
     Args:
         model: A ``ChipDetector`` with weights; it is left as it was.
@@ -93,22 +94,27 @@ def windows_rows(model: nn.Module, pictures: Sequence[np.ndarray], rounds: int, 
         name: What the model is called.
 
     Raises:
-        ValueError: If the model's own batches are of one view.
+        ValueError: If the model's own batches are of one view and its masks cannot be packed.
     """
-    size = model.batch_size
-    if size == 1:
+    own = model.batch_size, model.packing
+    packing = None if model.view_masks is not None else model.packing or ViewPacking()
+    ways = {f'in batches of up to {own[0]}': (own[0], None)} if own[0] > 1 else {}
+    if packing is not None:
+        ways[f'on canvases of up to {packing.side} px'] = (own[0], packing)
+    if not ways:
         raise ValueError(f'{name}: batch_size is 1, there is nothing to compare (model.batch_size in the config)')
-    ours, single = (detect_in_batches_of(model, n) for n in (size, 1))
+    functions = {way: detect_in(model, *arguments) for way, arguments in ways.items()}
     try:
-        times = interleaved(dict(ours=ours, single=single), pictures, rounds)
-        views = np.mean([ours(pixels).num_views for pixels in pictures])
+        times = interleaved(dict(single=detect_in(model, 1, None), **functions), pictures, rounds)
+        views = np.mean([functions[next(iter(ways))](pixels).num_views for pixels in pictures])
     finally:
-        model.batch_size = size
+        model.batch_size, model.packing = own
     return [
         Row(
-            f'detect on a picture, {views:.1f} views, in batches of up to {size}: {name}, {len(pictures)} pictures',
-            f'{times["ours"]:.3f} s',
+            f'detect on a picture, {views:.1f} views, {way}: {name}, {len(pictures)} pictures',
+            f'{times[way]:.3f} s',
             f'one view at a time, {times["single"]:.3f} s',
-            times['single'] / times['ours'],
+            times['single'] / times[way],
         )
+        for way in ways
     ]
