@@ -19,6 +19,9 @@ POLL_SECONDS = 0.2
 # What processes have to end themselves when asked to.
 GRACE_SECONDS = 10
 LOG_LINES = 20
+# glibc hands the memory of large tensors back to the system after every step and takes it anew. Kept, a step of a small net
+# on MNIST takes a quarter less time. Other C libraries do not read these.
+KEEP_MEMORY = {'MALLOC_MMAP_THRESHOLD_': str(2**30), 'MALLOC_TRIM_THRESHOLD_': str(2**32)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Job:
 
 def cpu_slots(number: int) -> list[dict[str, str]]:
     """Environments of jobs that share the CPU: one thread each, which uses the cores better than one job of many."""
-    return [{'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}] * number
+    return [{'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', **KEEP_MEMORY}] * number
 
 
 def gpu_slots(count: int, visible: str | None, number: int | None = None) -> list[dict[str, str]]:

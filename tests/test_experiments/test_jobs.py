@@ -1,6 +1,7 @@
 """Jobs as processes, with small scripts in the place of trainings."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -84,10 +85,36 @@ def test_as_many_at_a_time_as_there_are_slots(tmp_path, console):
 
 
 def test_slots():
-    assert cpu_slots(2) == [{'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}] * 2
+    alone, other = cpu_slots(2)
+    assert alone == other and alone['OMP_NUM_THREADS'] == '1' and alone['CUDA_VISIBLE_DEVICES'] == ''
     assert gpu_slots(3, None) == [{'CUDA_VISIBLE_DEVICES': str(i)} for i in range(3)]
     assert gpu_slots(2, '4,6') == [{'CUDA_VISIBLE_DEVICES': '4'}, {'CUDA_VISIBLE_DEVICES': '6'}]
     assert gpu_slots(4, None, 1) == [{'CUDA_VISIBLE_DEVICES': '0'}]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='the C library has other settings')
+def test_memory_is_kept_on_a_cpu(tmp_path, console):
+    """Pages of memory that is freed and taken again are not asked of the system anew."""
+    code = """
+import ctypes, pathlib, resource
+libc = ctypes.CDLL('libc.so.6')
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for turn in range(11):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt if turn == 1 else turn and before
+    tensors = [libc.malloc(3 << 20) for _ in range(8)]
+    for tensor in tensors:
+        ctypes.memset(tensor, 1, 3 << 20)
+    for tensor in tensors:
+        libc.free(tensor)
+pathlib.Path(NAME).write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+"""
+    faults = []
+    for i, slot in enumerate(({'MALLOC_TRIM_THRESHOLD_': '131072'}, *cpu_slots(1))):
+        child = step(tmp_path, 'a', code.replace('NAME', f'"{i}.txt"'))
+        assert run_jobs([Job('job', [child])], [slot], console, tmp_path) == []
+        faults.append(int((tmp_path / f'{i}.txt').read_text()))
+    # Ten turns of 24 MiB, in pages of 4 KiB or larger ones.
+    assert faults[0] > 100 and faults[1] < 0.1 * faults[0]
 
 
 def test_children_see_this_environments_commands(tmp_path, console):
