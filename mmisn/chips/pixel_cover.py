@@ -74,18 +74,16 @@ def cover_pixels(pixels: np.ndarray, whole: Chip, grid: CoverGrid) -> list[Chip]
 
 def _occupied_cells(pixels: np.ndarray, size_wh: tuple[int, int], cell: int, context: int) -> np.ndarray:
     """(Y, X) whether a cell holds a pixel of the set or some of its context."""
-    ys, xs = pixels.nonzero()
-    spans = []
-    for places, length, size in ((xs, pixels.shape[1], size_wh[0]), (ys, pixels.shape[0], size_wh[1])):
+    held = []
+    for length, size in zip(pixels.shape, size_wh[::-1]):
+        places = np.arange(length)
         low = np.maximum(places * size / length - context, 0) // cell
         high = np.ceil(np.minimum((places + 1) * size / length + context, size) / cell)
-        spans += [low.astype(np.int64), high.astype(np.int64)]
-    x1, x2, y1, y2 = np.unique(np.stack(spans), axis=1)
-    # Each span is added at its corners; the sums over rows and columns then count the spans of a cell.
-    counts = np.zeros((-(-size_wh[1] // cell) + 1, -(-size_wh[0] // cell) + 1), np.int64)
-    for sign, y, x in ((1, y1, x1), (-1, y1, x2), (-1, y2, x1), (1, y2, x2)):
-        np.add.at(counts, (y, x), sign)
-    return counts.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
+        cells = np.arange(-(-size // cell))[:, None]
+        held.append(((low <= cells) & (cells < high)).astype(np.float32))
+    # Which rows and columns of pixels a cell holds; the products count its pixels.
+    rows, columns = held
+    return rows @ pixels.astype(np.float32) @ columns.T > 0
 
 
 def _regions(occupied: np.ndarray, size_wh: tuple[int, int], cell: int, min_size: int) -> np.ndarray:
