@@ -19,8 +19,8 @@ POLL_SECONDS = 0.2
 # What processes have to end themselves when asked to.
 GRACE_SECONDS = 10
 LOG_LINES = 20
-# glibc hands the memory of large tensors back to the system after every step and takes it anew. Kept, a step of a small net
-# on MNIST takes a quarter less time. Other C libraries do not read these.
+# glibc hands the memory of large tensors back to the system after every step and takes it anew. Kept, a step of a small
+# net on MNIST takes a quarter less time. Other C libraries do not read these.
 KEEP_MEMORY = {'MALLOC_MMAP_THRESHOLD_': str(2**30), 'MALLOC_TRIM_THRESHOLD_': str(2**32)}
 
 
