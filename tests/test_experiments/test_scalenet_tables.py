@@ -145,7 +145,7 @@ def test_the_detector_of_table6_is_that_of_the_other_tables(scenes, table6, tmp_
 
 def test_the_sweep_of_focus(scenes, tmp_path):
     trials = trials_of('scalenet-focus', scenes, tmp_path)
-    assert len({t.key for t in trials.values()}) == len(trials) == 13
+    assert len({t.key for t in trials.values()}) == len(trials) == 16
     assert len({t.training.key for t in trials.values()}) == 1
     assert {of.config for t in trials.values() for of in t.weights.values()} == {OCTAVES}
     assert trials['pyramid'].weights == {}
@@ -156,7 +156,9 @@ def test_the_sweep_of_focus(scenes, tmp_path):
     expected = {f'one level, margin {m}': (m, True, 0.3) for m in (1, 2, 4, 8, 16)}
     expected |= {f'several levels, margin {m}': (m, False, 0.3) for m in (2, 4, 8, 16)}
     expected |= {f'one level, margin 8, threshold {t}': (8, True, t) for t in (0.1, 0.2, 0.5)}
-    assert settings == expected
+    packed = {f'one level, margin 8, threshold {t}, packed': (8, True, t) for t in (0.3, 0.4, 0.5)}
+    assert settings == expected | packed
+    assert {n for n, t in trials.items() if t.cfg.model.get('packing')} == set(packed)
 
 
 # The papers' tables.
