@@ -189,7 +189,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         if maps is not None:
             result.set_metainfo(dict(scale_net_pixels=maps.num_pixels))
         with nullcontext() if self.view_masks is None else self.view_masks.collecting() as store:
-            detections = self._detect(pixels, requests, sample.metainfo)
+            detections = self._detect(pixels, requests, canvases, sample.metainfo)
             merged = merge_views(
                 list(zip(chips, self._matching(detections, chips, windows, maps))),
                 image_wh,
@@ -200,7 +200,13 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
             )
             if store is not None:
                 self.view_masks.finish(
-                    merged, 0, chips, filters, image_wh, store, lambda r: self._detect(pixels, [r], sample.metainfo)
+                    merged,
+                    0,
+                    chips,
+                    filters,
+                    image_wh,
+                    store,
+                    lambda r: self._detect(pixels, [r], self._canvases([r]), sample.metainfo),
                 )
         result.pred_instances = merged
         return result
@@ -265,11 +271,13 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
                 canvases.append(Canvas(canvas.size_wh, tuple((group[i], x, y) for i, x, y in canvas.places)))
         return canvases
 
-    def _detect(self, pixels: np.ndarray, requests: list[MaskRequest], metainfo: dict) -> list[InstanceData]:
+    def _detect(
+        self, pixels: np.ndarray, requests: list[MaskRequest], canvases: list[Canvas], metainfo: dict
+    ) -> list[InstanceData]:
         """Detections of each view, in the order of the requests and as the detector returns them."""
         detections: list[Any] = [None] * len(requests)
         alone = []
-        for canvas in self._canvases(requests):
+        for canvas in canvases:
             if len(canvas.places) == 1:
                 alone.append(canvas.places[0][0])
             else:

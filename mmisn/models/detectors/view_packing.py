@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 SizeWH = tuple[int, int]
+TRIED_WIDTHS = 9
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ViewPacking:
     def pack(self, sizes_wh: Sequence[SizeWH]) -> list[Canvas]:
         """Put views on canvases, shelf by shelf, the highest first.
 
-        Widths of the shelves are tried in steps of the gap, and the cheapest is chosen, of these the narrowest.
+        A few widths of the shelves are tried, and the cheapest is chosen, of these the narrowest.
 
         Args:
             sizes_wh: Width and height of each view.
@@ -89,7 +90,8 @@ class ViewPacking:
         if not small:
             return large
         widest = max(sizes_wh[i][0] for i in small)
-        tried = (self._shelves(small, sizes_wh, width) for width in {*range(widest, self.side, self.gap), self.side})
+        widths = sorted({round(width) for width in np.linspace(widest, self.side, TRIED_WIDTHS).tolist()})
+        tried = [self._shelves(small, sizes_wh, width) for width in widths]
         return large + min(tried, key=lambda found: (self._cost(found), max(c.size_wh for c in found)))
 
     def _cost(self, canvases: Sequence[Canvas]) -> int:
