@@ -55,14 +55,16 @@ def plot_curve(title: str, rows: Sequence[ReportRow], columns: Mapping[str, str]
     if not series:
         return False
     figure, axis = plt.subplots(figsize=(7.5, 4.8), layout='constrained')
-    for name, points in series.items():
+    for number, (name, points) in enumerate(series.items()):
         labels, means, spreads = zip(*points)
         (x, y), (dx, dy) = np.transpose(means), np.transpose(spreads)
         # A row alone is named in the legend.
         style = dict(marker='o', label=name) if len(points) > 1 else dict(marker='*', ls='none', ms=12, label=name)
-        axis.errorbar(x, y, xerr=dx, yerr=dy, capsize=3, **style)
+        line = axis.errorbar(x, y, xerr=dx, yerr=dy, capsize=3, **style)
         for label, point in zip(short_labels(labels), means) if len(points) > 1 else ():
-            axis.annotate(label, point, xytext=(4, -9), textcoords='offset points', fontsize='x-small')
+            # Below and above in turns, where series are near each other.
+            place = dict(xytext=(4, -9 if number % 2 else 4), textcoords='offset points')
+            axis.annotate(label, point, **place, fontsize='x-small', color=line[0].get_color())
     _finish(axis, columns, curve)
     figure.suptitle(title, fontsize='medium', wrap=True)
     figure.savefig(path, dpi=130)

@@ -156,7 +156,7 @@ def test_the_sweep_of_focus(scenes, tmp_path):
     expected = {f'one level, margin {m}': (m, True, 0.3) for m in (1, 2, 4, 8, 16)}
     expected |= {f'several levels, margin {m}': (m, False, 0.3) for m in (2, 4, 8, 16)}
     expected |= {f'one level, margin 8, threshold {t}': (8, True, t) for t in (0.1, 0.2, 0.5)}
-    packed = {f'one level, margin 8, threshold {t}, packed': (8, True, t) for t in (0.3, 0.4, 0.5)}
+    packed = {f'one level, margin 8, packed, threshold {t}': (8, True, t) for t in (0.3, 0.4, 0.5)}
     assert settings == expected | packed
     assert {n for n, t in trials.items() if t.cfg.model.get('packing')} == set(packed)
 
