@@ -27,7 +27,7 @@ from ..test_time_augs import (
     merge_views,
     open_test_cfg,
 )
-from .raw_images import raw_pixels, view_sample
+from .raw_images import raw_pixels, view_range, view_sample
 from .scale_maps import ImageScaleMaps, ScaleMatch, equal_size_batches
 from .view_packing import Canvas, ViewPacking, colour_of_padding, paint, split_detections
 from .wrapped_checkpoint import CompleteLoadMixin, load_pretrained
@@ -264,7 +264,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         # A canvas has one scale range, for proposals.
         by_range: dict[tuple[float, float], list[int]] = {}
         for i, request in enumerate(requests):
-            by_range.setdefault(_view_range(request), []).append(i)
+            by_range.setdefault(view_range(request), []).append(i)
         canvases = []
         for group in by_range.values():
             for canvas in self.packing.pack([chips[i].size_wh for i in group]):
@@ -303,7 +303,7 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
         image = paint(canvas, views, colour_of_padding(self.detector.data_preprocessor))
         shape = canvas.size_wh[::-1]
         canvas_meta = dict(ori_shape=shape, img_shape=shape, scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
-        canvas_meta['scale_range'] = _view_range(requests[canvas.places[0][0]])
+        canvas_meta['scale_range'] = view_range(requests[canvas.places[0][0]])
         sample = DetDataSample(metainfo={**metainfo, **canvas_meta})
         (output,) = self.detector.test_step(dict(inputs=[_as_input(image)], data_samples=[sample]))
         parts = split_detections(canvas, output.pred_instances, [chip.size_wh for chip in chips])
@@ -331,12 +331,6 @@ class ChipDetector(CompleteLoadMixin, BaseDetector):
     def extract_feat(self, batch_inputs):
         """Not implemented: views of an image have no common features."""
         raise NotImplementedError('a ChipDetector has no features of its own; call the detector that it wraps')
-
-
-def _view_range(request: MaskRequest) -> tuple[float, float]:
-    """Scale range of a view in its own pixels."""
-    view_range = request.view_filter.scale_range.in_view(request.chip)
-    return view_range.lower, view_range.upper
 
 
 def _as_input(view: np.ndarray) -> Tensor:

@@ -46,10 +46,15 @@ def raw_pixels(image: Tensor, sample: DetDataSample) -> np.ndarray:
     return image.permute(1, 2, 0).cpu().numpy()
 
 
+def view_range(request: MaskRequest) -> tuple[float, float]:
+    """Scale range of what a view may report, in its own pixels."""
+    own = request.view_filter.scale_range.in_view(request.chip)
+    return own.lower, own.upper
+
+
 def view_sample(metainfo: dict, ori_shape: tuple[int, int], request: MaskRequest) -> DetDataSample:
     """Data sample of a view, as the wrapped detector is given it."""
     chip = request.chip
-    view_range = request.view_filter.scale_range.in_view(chip)
     shown = dict(
         ori_shape=ori_shape,
         img_shape=chip.size_wh[::-1],
@@ -57,6 +62,6 @@ def view_sample(metainfo: dict, ori_shape: tuple[int, int], request: MaskRequest
         flip=chip.flip,
         flip_direction='horizontal' if chip.flip else None,
         chip=chip,
-        scale_range=(view_range.lower, view_range.upper),
+        scale_range=view_range(request),
     )
     return DetDataSample(metainfo={**metainfo, **shown})

@@ -156,8 +156,7 @@ class SimpleScaleNet(BaseModel):
     def _maps_of_batch(self, pictures: Tensor) -> Tensor:
         """(N, h, w) maps of (N, C, h, w) uint8 pictures, computed around what is not black where that is much less.
 
-        The result is that of the whole pictures: elsewhere the map is that of a black picture. A large digit is two
-        thirds of its picture's height and half of its width.
+        The result is that of the whole pictures: elsewhere the map is that of a black picture.
         """
         number, _, height, width = pictures.shape
         if pictures.device.type != 'cpu' or min(height, width) <= 2 * (REACH + EDGE):
