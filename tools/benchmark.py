@@ -3,6 +3,7 @@
 python tools/benchmark.py all --out work_dirs/benchmark
 python tools/benchmark.py planning merging --rounds 20
 python tools/benchmark.py windows --detector CONFIG CHECKPOINT --scale-net SCALE_NET_CHECKPOINT --pictures FOLDER
+python tools/benchmark.py focus --detector CONFIG CHECKPOINT --scale-net CHECKPOINT --pyramid CONFIG --pictures FOLDER
 python tools/benchmark.py sahi --detector CONFIG CHECKPOINT --scale-net SCALE_NET_CHECKPOINT --sahi INNER_CONFIG
 """
 
@@ -27,6 +28,7 @@ from mmisn.testing.benchmarks import (
     Row,
     assigning,
     find_coco_folder,
+    focus,
     loading,
     masks,
     merging,
@@ -42,6 +44,8 @@ from mmisn.testing.benchmarks import (
 SECTIONS = ('planning', 'loading', 'pixels', 'assigning', 'merging', 'masks')
 # Needs a trained detector; ``all`` has it where there is one.
 WINDOWS = 'windows'
+# Needs a detector, and a config of the whole pyramid beside that in focus.
+FOCUS = 'focus'
 # Needs a detector and SAHI.
 SAHI = 'sahi'
 # Pictures that are drawn where there is no real data.
@@ -51,7 +55,8 @@ NUM_DRAWN = 60
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(description='Measure speed and pixels, each against a yardstick in the same run')
-    known = ', '.join((*SECTIONS, WINDOWS, SAHI))
+    every = (*SECTIONS, WINDOWS, FOCUS, SAHI)
+    known = ', '.join(every)
     parser.add_argument('sections', nargs='*', default=['all'], metavar='SECTION', help=f'{known} or all')
     parser.add_argument('--rounds', type=int, default=10, help='how often each thing is timed (default: %(default)s)')
     parser.add_argument('--out', help='write OUT.md and OUT.csv, too')
@@ -61,29 +66,35 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--detector',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='for windows, sahi: a ChipDetector and weights',
+        help='for windows, focus, sahi: a ChipDetector and weights',
     )
     parser.add_argument(
-        '--scale-net', metavar='CHECKPOINT', help='for windows, sahi: of its scale net (default: as CONFIG says)'
+        '--scale-net', metavar='CHECKPOINT', help='for windows, focus, sahi: of its scale net (default: as CONFIG says)'
     )
-    parser.add_argument('--pictures', metavar='FOLDER', help='for windows: pictures, of which at most 20 are timed')
+    parser.add_argument(
+        '--pictures', metavar='FOLDER', help='for windows, focus: pictures, of which at most 20 are timed'
+    )
+    parser.add_argument('--pyramid', metavar='CONFIG', help='for focus: the whole pyramid around the same detector')
     parser.add_argument('--sahi', metavar='CONFIG', help='for sahi: the detector inside, as it tests without chips')
     parser.add_argument('--small', type=float, default=32, help='for sahi: where small ends, px (default: %(default)s)')
     args = parser.parse_args(argv)
-    unknown = [s for s in args.sections if s not in (*SECTIONS, WINDOWS, SAHI, 'all')]
+    unknown = [s for s in args.sections if s not in (*every, 'all')]
     if unknown:
         parser.error(f'unknown sections {unknown}; there are {known} and all')
     if (WINDOWS in args.sections or args.pictures) and not (args.detector and args.pictures):
         parser.error('windows needs both --detector CONFIG CHECKPOINT and --pictures FOLDER')
+    if (FOCUS in args.sections or args.pyramid) and not (args.detector and args.pictures and args.pyramid):
+        parser.error('focus needs --detector CONFIG CHECKPOINT, --pyramid CONFIG and --pictures FOLDER')
     if (SAHI in args.sections or args.sahi) and not (args.detector and args.sahi):
         parser.error('sahi needs both --detector CONFIG CHECKPOINT and --sahi CONFIG')
     if args.detector and not (args.pictures or args.sahi):
-        parser.error('--detector is for windows, with --pictures FOLDER, and for sahi, with --sahi CONFIG')
+        parser.error('--detector is for windows and focus, with --pictures FOLDER, and for sahi, with --sahi CONFIG')
     if args.scale_net and not args.detector:
         parser.error('--scale-net needs --detector CONFIG CHECKPOINT')
     if args.rounds < 1:
         parser.error(f'--rounds must be at least 1, got {args.rounds}')
-    possible = (*SECTIONS, *([WINDOWS] if args.pictures else []), *([SAHI] if args.sahi else []))
+    lent = {WINDOWS: args.pictures, FOCUS: args.pyramid, SAHI: args.sahi}
+    possible = (*SECTIONS, *(section for section, given in lent.items() if given))
     args.sections = possible if 'all' in args.sections else tuple(s for s in possible if s in args.sections)
     return args
 
@@ -106,6 +117,9 @@ def run_sections(args: argparse.Namespace, folder: CocoFolder, real: bool, conso
         masks=lambda: masks.jobs(folder, args.rounds),
         windows=lambda: windows.jobs(
             windows.WindowsDetector(*args.detector, args.scale_net, args.pictures), args.rounds
+        ),
+        focus=lambda: focus.jobs(
+            windows.WindowsDetector(*args.detector, args.scale_net, args.pictures), args.pyramid, args.rounds
         ),
         sahi=lambda: sahi_slices.jobs(
             sahi_slices.SahiComparison(

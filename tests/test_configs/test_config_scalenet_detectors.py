@@ -103,6 +103,10 @@ def test_focus_is_the_pyramid(file):
     assert set(model.generator.scale_ranges) == {scale_range}
     assert model.view_filters.edge_margin > 0
     assert model.generator.class_bounds == model.scale_net.class_bounds and model.scale_net.measure == 'sqrt_box'
+    # Small views lie on canvases, on which a further one costs little.
+    scenes = tokens(file)['data'] == 'scenes'
+    assert model.packing.side == (768 if scenes else 1536) and model.generator.threshold == (0.4 if scenes else 0.3)
+    assert cfg.model.generator.grid.overhead == (4096 if scenes else 16384)
 
 
 @pytest.mark.parametrize('file', [f for f in DETECTORS if tokens(f)['rule'] == 'pyramid'])

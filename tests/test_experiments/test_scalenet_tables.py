@@ -150,15 +150,20 @@ def test_the_sweep_of_focus(scenes, tmp_path):
     assert {of.config for t in trials.values() for of in t.weights.values()} == {OCTAVES}
     assert trials['pyramid'].weights == {}
     settings = {
-        name: (g.margin, g.skip_poor, g.threshold if 'threshold' in g else 0.3)
+        name: (g.margin, g.skip_poor, g.threshold)
         for name, g in ((n, t.cfg.model.generator) for n, t in trials.items() if n != 'pyramid')
     }
-    expected = {f'one level, margin {m}': (m, True, 0.3) for m in (1, 2, 4, 8, 16)}
-    expected |= {f'several levels, margin {m}': (m, False, 0.3) for m in (2, 4, 8, 16)}
-    expected |= {f'one level, margin 8, threshold {t}': (8, True, t) for t in (0.1, 0.2, 0.5)}
-    packed = {f'one level, margin 8, packed, threshold {t}': (8, True, t) for t in (0.3, 0.4, 0.5)}
-    assert settings == expected | packed
-    assert {n for n, t in trials.items() if t.cfg.model.get('packing')} == set(packed)
+    expected = {f'one level, margin {m}': (m, True, 0.4) for m in (1, 2, 4, 8, 16)}
+    expected |= {f'several levels, margin {m}': (m, False, 0.4) for m in (2, 4, 8, 16)}
+    expected |= {f'one level, margin 8, threshold {t}': (8, True, t) for t in (0.2, 0.3, 0.5)}
+    alone = {f'one level, margin 8, views alone, threshold {t}': (8, True, t) for t in (0.3, 0.4, 0.5)}
+    assert settings == expected | alone
+    assert {n for n, t in trials.items() if not t.cfg.model.get('packing')} == {'pyramid', *alone}
+    # What a view costs alone, in pixels, is four times what it costs on a canvas.
+    assert {(n in alone, t.cfg.model.generator.grid.overhead) for n, t in trials.items() if n != 'pyramid'} == {
+        (True, 16384),
+        (False, 4096),
+    }
 
 
 # The papers' tables.

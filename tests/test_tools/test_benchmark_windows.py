@@ -1,4 +1,4 @@
-"""``benchmark windows``: what is timed, and what is refused."""
+"""``benchmark windows`` and ``benchmark focus``: what is timed, and what is refused."""
 
 import importlib.util
 from pathlib import Path
@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 from mmisn.chips import GridChips
 from mmisn.models.detectors import ChipDetector
-from mmisn.testing.benchmarks import windows
+from mmisn.testing.benchmarks import focus, windows
 from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmark.py'
@@ -84,6 +85,35 @@ def test_by_the_command_line(tool, files, tmp_path, capsys):
     assert '5.0 views, in batches of up to 4: grid, 3 pictures' in line and 'x as fast' in line
 
 
+def test_seconds_and_pixels_of_focus_against_those_of_the_pyramid(tool, files, tmp_path, monkeypatch, capsys):
+    config, checkpoint, folder = files
+    cfg = Config.fromfile(config)
+    cfg.model.generator = dict(type='PyramidChips', factors=[1.0, 2.0])
+    cfg.dump(str(tmp_path / 'pyramid.py'))
+    rounds = []
+
+    def interleaved(functions, items, number):
+        rounds.append((number, [function(items[0]).num_views for function in functions.values()], len(items)))
+        return dict(focus=0.125, pyramid=0.5)
+
+    monkeypatch.setattr(focus, 'interleaved', interleaved)
+    argv = ['focus', '--detector', config, checkpoint, '--pyramid', str(tmp_path / 'pyramid.py'), '--pictures', folder]
+    tool.main([*argv, '--rounds', '2', '--out', str(tmp_path / 'table')])
+    assert rounds == [(2, [5, 2], 3)]  # the grid stands in for focus here
+    seconds, pixels = (tmp_path / 'table.csv').read_text().splitlines()[1:]
+    assert 'picture: grid, 3 pictures' in seconds and '"pyramid, 0.500 s"' in seconds
+    assert seconds.endswith(',0.25,x the time,at most 0.333333,True')
+    # Five views of the picture's size; the picture and four times its pixels.
+    assert pixels.split(',')[-4:] == ['1.0', 'x as many', 'at most 0.333333', 'False']
+    assert 'MISSED' in capsys.readouterr().out
+
+
+def test_pixels_of_the_scale_net_count():
+    sample = DetDataSample(metainfo=dict(view_pixels=3_000_000, scale_net_pixels=500_000))
+    assert focus._megapixels(sample) == 3.5
+    assert focus._megapixels(DetDataSample(metainfo=dict(view_pixels=3_000_000))) == 3
+
+
 def test_pictures_are_chosen_evenly(files):
     config, checkpoint, folder = files
     chosen = windows.WindowsDetector(config, checkpoint, None, folder, number=2).read()
@@ -96,6 +126,7 @@ def test_pictures_are_chosen_evenly(files):
     [
         (['windows'], 'windows needs both --detector CONFIG CHECKPOINT and --pictures FOLDER'),
         (['merging', '--pictures', 'x'], 'windows needs both'),
+        (['focus', '--detector', 'c', 'p', '--pictures', 'x'], 'focus needs --detector CONFIG CHECKPOINT, --pyramid'),
         (['merging', '--scale-net', 'x.pth'], '--scale-net needs --detector'),
     ],
 )
@@ -107,13 +138,15 @@ def test_arguments_that_miss_others(tool, argv, message, capsys):
 
 def test_all_has_windows_where_there_is_a_detector(tool):
     assert 'windows' not in tool.parse_args(['all']).sections
-    assert tool.parse_args(['all', '--detector', 'c', 'p', '--pictures', 'f']).sections[-1] == 'windows'
+    given = ['all', '--detector', 'c', 'p', '--pictures', 'f']
+    assert tool.parse_args(given).sections[-1] == 'windows'
+    assert tool.parse_args([*given, '--pyramid', 'x']).sections[-2:] == ('windows', 'focus')
 
 
 def test_models_that_do_not_fit(files, tmp_path):
     config, checkpoint, folder = files
     Config(dict(model=tiny_faster_rcnn_cfg())).dump(str(tmp_path / 'plain.py'))
-    with pytest.raises(ValueError, match=r"plain\.py: windows needs a ChipDetector, got 'FasterRCNN'"):
+    with pytest.raises(ValueError, match=r"plain\.py: the model must be a ChipDetector, got 'FasterRCNN'"):
         windows.WindowsDetector(str(tmp_path / 'plain.py'), checkpoint, None, folder).build()
     with pytest.raises(
         ValueError, match=r'a checkpoint of a scale net is given \(n\.pth\), but its ChipDetector has none'

@@ -26,7 +26,8 @@ chip_detectors = dict(
         window_filter=dict(scale_range=(0, 90), edge_margin=3),
     ),
     focus=dict(
-        generator=dict(look=1.0, grid=dict(cell=16, context=8, min_size=64, overhead=16384)),
+        packing=dict(side=768),
+        generator=dict(look=1.0, threshold=0.4, grid=dict(cell=16, context=8, min_size=64, overhead=4096)),
         scale_net=_scale_net('scalenet_mobilenetv2-small_octaves_1xb8_scenes'),
     ),
 )

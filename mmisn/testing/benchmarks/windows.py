@@ -48,7 +48,7 @@ class WindowsDetector:
         cfg = Config.fromfile(self.config)
         model = copy.deepcopy(cfg.get('model') or {})
         if model.get('type') != 'ChipDetector':
-            raise ValueError(f'{self.config}: windows needs a ChipDetector, got {model.get("type")!r}')
+            raise ValueError(f'{self.config}: the model must be a ChipDetector, got {model.get("type")!r}')
         if self.scale_net_checkpoint is not None:
             if not model.get('scale_net'):
                 raise ValueError(
