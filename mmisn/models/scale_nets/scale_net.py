@@ -156,7 +156,9 @@ class ScaleNet(BaseDetector):
         for index, view in enumerate(views):
             by_size.setdefault(view.shape, []).append(index)
         training = self.training
-        self.eval()
+        # Walking through all modules twice takes milliseconds: not where there is nothing to change.
+        if training:
+            self.eval()
         try:
             for group in by_size.values():
                 for start in range(0, len(group), self.batch_size):
@@ -165,7 +167,8 @@ class ScaleNet(BaseDetector):
                         whole = self.head.maps(resized(raw[None], images[index].shape[:2]))
                         found[index] = whole[0].cpu().numpy()
         finally:
-            self.train(training)
+            if training:
+                self.train()
         return found
 
     def _view_of(self, image: Any, index: int) -> np.ndarray:
