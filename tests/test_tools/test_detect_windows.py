@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmisn.chips import FocusChips, GridChips, RecursiveChips
 from mmisn.models.detectors.wrap import restrict_classes, whole_image_alone, wrap_in_chip_detector
 from mmisn.models.detectors.wrap_generators import read_scale_net
-from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg
+from mmisn.testing.detectors import build_tiny_detector, tiny_faster_rcnn_cfg, tiny_mask_rcnn_cfg
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'detect.py'
 CLASSES = ('ship', 'car', 'bird')
@@ -160,6 +160,21 @@ def test_model_that_is_built(files):
     model = MODELS.build(wrap_in_chip_detector(cfg, **chosen)[0])
     assert isinstance(model.generator, FocusChips) and model.generator.flips == (False, True)
     assert model.view_filters.edge_margin == 2 and model.view_filters.scale_range == model.generator.scale_ranges[0]
+
+
+def test_small_views_of_focus_are_packed_where_they_can_be(files):
+    cfg, net = Config.fromfile(files['cfg']), read_scale_net(files['net'], files['net_ckpt'])
+    chosen = dict(generator='focus', scale_net=net, levels=[2, 1], scale_range=(16, 560))
+    model_cfg, notes = wrap_in_chip_detector(cfg, **chosen)
+    assert MODELS.build(model_cfg).packing.side == 1536
+    assert "small views lie side by side on canvases: {'side': 1536}" in notes
+    assert wrap_in_chip_detector(cfg, **chosen, packing=None)[0].packing is None
+    assert wrap_in_chip_detector(cfg, **chosen, packing=dict(side=64))[0].packing == dict(side=64)
+    # Windows of ScaleNet are few and large; masks cannot be packed.
+    assert 'packing' not in wrap_in_chip_detector(cfg, generator='grid')[0]
+    cfg.model = tiny_mask_rcnn_cfg()
+    assert MODELS.build(wrap_in_chip_detector(cfg, **chosen)[0]).packing is None
+    assert MODELS.build(wrap_in_chip_detector(cfg, **chosen, masks=False)[0]).packing.side == 1536
 
 
 def built(files, **options):

@@ -27,6 +27,8 @@ from .wrap_generators import check_generator, default_window_range, generator_cf
 DEFAULT_LEVELS = (1.0, 2.0)
 # What cuts a box at a tile's edge reaches up to the edge, give or take the regression's error.
 TILE_EDGE_MARGIN = 2.0
+# Side of the canvases that the views of a pyramid in focus lie on, as in the configs for COCO.
+FOCUS_CANVAS = 1536
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def wrap_in_chip_detector(
         scale_net: For ``recursive`` and ``focus``, the config of a trained scale net; see ``read_scale_net``.
         window_range: For ``recursive``, range of what a window may report, ``None`` for everything. By default
             ``scale_range`` where it is given, else the paper's rule, see ``default_window_range``.
-        **kwargs: Further arguments of ``ChipDetector``.
+        **kwargs: Further arguments of ``ChipDetector``. ``packing`` is by default that of canvases of 1536 px with
+            ``focus`` around a detector without masks, else none.
 
     Returns:
         The model's config, and sentences that say what was chosen and what was changed.
@@ -153,6 +156,9 @@ def wrap_in_chip_detector(
             _check_no_window_range(generator, window_range)
             windows = settings.scale_range
         chosen = _chosen_generator(generator, settings, windows, edge_margin, generator_options, scale_net)
+        if generator == 'focus' and not _has_masks(detector):
+            # Many small views: a detector takes far longer for them than their pixels say.
+            kwargs.setdefault('packing', dict(side=FOCUS_CANVAS))
     else:
         _check_no_window_range(generator or 'pyramid', window_range)
         settings = _settings(cfg, levels, scale_range, flip)
@@ -168,6 +174,8 @@ def wrap_in_chip_detector(
     wrapped = dict(type='ChipDetector', detector=detector, **chosen, **kwargs)
     if generator == 'recursive':
         notes.insert(0, _spell_windows(chosen['generator'], windows))
+    if wrapped.get('packing'):
+        notes.insert(0, f'small views lie side by side on canvases: {wrapped["packing"]}')
     return ConfigDict(wrapped), [_spell(generator, settings, edge_margin), *notes]
 
 
@@ -249,10 +257,15 @@ def _detector_of(cfg: Config | ConfigDict, masks: bool) -> tuple[dict, list[str]
     if cfg.get('data_preprocessor') is not None:
         detector.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     roi_head = detector.get('roi_head')
-    if not masks and isinstance(roi_head, dict) and roi_head.get('mask_head') is not None:
+    if not masks and _has_masks(detector):
         roi_head['mask_head'] = roi_head['mask_roi_extractor'] = None
         notes.append('the mask head is left out, boxes alone are detected')
     return detector, notes
+
+
+def _has_masks(detector: dict) -> bool:
+    roi_head = detector.get('roi_head')
+    return isinstance(roi_head, dict) and roi_head.get('mask_head') is not None
 
 
 def _filter_of(scale_range: Any, edge_margin: float | None) -> dict:
