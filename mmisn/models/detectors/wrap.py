@@ -158,7 +158,7 @@ def wrap_in_chip_detector(
         chosen = _chosen_generator(generator, settings, windows, edge_margin, generator_options, scale_net)
         if generator == 'focus' and not _has_masks(detector):
             # Many small views: a detector takes far longer for them than their pixels say.
-            kwargs.setdefault('packing', dict(side=FOCUS_CANVAS))
+            chosen['packing'] = kwargs.pop('packing', dict(side=FOCUS_CANVAS))
     else:
         _check_no_window_range(generator or 'pyramid', window_range)
         settings = _settings(cfg, levels, scale_range, flip)
